@@ -32,8 +32,11 @@ mod stream;
 mod ticket;
 mod watch;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod engine;
 pub mod memory;
+pub mod mock;
 pub mod protocol;
 pub mod runtime;
 pub mod transport;
