@@ -35,6 +35,7 @@ mod watch;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod engine;
+pub mod layer;
 pub mod memory;
 pub mod mock;
 pub mod protocol;
