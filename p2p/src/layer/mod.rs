@@ -15,6 +15,7 @@
 //!
 //! # Map
 //! - [`timeout`]: each attempt has a deadline. Innermost.
+//! - [`reconnect`]: a connection outlives its transport.
 //! - [`rate_limit`]: limits how often things happen. [`limits`]: limits how much there is at once.
 //! - [`metrics`]: counts what passes. Outermost.
 //! - [`pool`]: shares connections among those who dial. Above the stack, for clients.
@@ -63,6 +64,7 @@ pub mod limits;
 pub mod metrics;
 pub mod pool;
 pub mod rate_limit;
+pub mod reconnect;
 pub mod timeout;
 
 use crate::{P2PProvider, Result};
@@ -72,6 +74,7 @@ pub use self::{
     metrics::Metrics,
     pool::{Check, LazyPeer, Pool, PoolConfig, PoolStats, PooledConnection},
     rate_limit::{Rate, RateLimit, RateLimits, Rates, Traffic},
+    reconnect::{Reconnect, ReconnectConfig, ReconnectTotals},
     timeout::{Deadlines, Timeout},
 };
 
@@ -95,6 +98,14 @@ pub trait LayerExt: P2PProvider + Sized {
     /// Shares connections among those who dial by way of this stack. Stands above it, and is no provider. See [`Pool`].
     fn into_pool(self, config: PoolConfig) -> Pool {
         Pool::new(self, config)
+    }
+
+    /// Makes connections outlive their transports. See [`Reconnect`].
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::P2PError::InvalidInput) names a setting that cannot be used.
+    fn with_reconnect(self, config: ReconnectConfig) -> Result<Reconnect<Self>> {
+        Reconnect::new(self, config)
     }
 
     /// Counts what passes, by way of `recorder`. See [`Metrics`].
