@@ -1,0 +1,123 @@
+//! Faults: what goes wrong, where, and for how long.
+//!
+//! [`Fault`] says what, [`Place`] where. From code a fault lasts as long as its [`FaultGuard`]; in a
+//! [`Plan`](crate::Plan) it has a beginning and an end.
+
+mod change;
+mod guard;
+mod place;
+
+use std::time::Duration;
+
+use p2p::P2PError;
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    change::LinkChange,
+    guard::{FaultGuard, Hold, PacketInFlight},
+    place::{Peers, Place},
+};
+use crate::{Probability, text};
+
+/// What goes wrong. In a plan it is written as its name, with its figure if it has one.
+///
+/// Some faults concern links and some concern peers; [`check_place`](Self::check_place) says which is which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Fault {
+    /// Nothing passes, and nobody is told. Symmetric, one-way or the isolation of a peer, as its place says.
+    Partition,
+    /// Packets wait at the end of the link, and none is lost. When it ends they arrive at once, in their order.
+    Clog,
+    /// So many dials fail.
+    DialFailure(Probability),
+    /// Dials get no answer, and end at their own deadline.
+    DialHang,
+    /// The link is otherwise than it was: these of its settings.
+    Link(LinkChange),
+    /// A peer that is late for everything: what arrives there, and its timers, by so much.
+    Slow(#[serde(with = "text::duration")] Duration),
+    /// A peer's clock on the wall is ahead.
+    ClockAhead(#[serde(with = "text::duration")] Duration),
+    /// A peer's clock on the wall is behind.
+    ClockBehind(#[serde(with = "text::duration")] Duration),
+    /// A peer's clocks run fast, or slow if negative, by so many millionths: the one on the wall and the one for timers.
+    ClockDriftPpm(i32),
+    /// A peer crashes. At the end of the fault it is restarted.
+    Crash,
+}
+
+/// The most by which a clock may drift: half its speed.
+pub const CLOCK_DRIFT_PPM_MAX: i32 = 500_000;
+/// The most by which a clock may be off, or a peer slow: a year.
+const OFF_BY_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+impl Fault {
+    /// The names of all faults, as they are written in plans.
+    pub const NAMES: [&'static str; 10] = [
+        "partition",
+        "clog",
+        "dial-failure",
+        "dial-hang",
+        "link",
+        "slow",
+        "clock-ahead",
+        "clock-behind",
+        "clock-drift-ppm",
+        "crash",
+    ];
+
+    /// The fault's name.
+    pub const fn name(&self) -> &'static str {
+        Self::NAMES[self.kind_number() as usize]
+    }
+
+    /// What stands for its kind in traces.
+    pub(crate) const fn kind_number(&self) -> u32 {
+        match self {
+            Self::Partition => 0,
+            Self::Clog => 1,
+            Self::DialFailure(_) => 2,
+            Self::DialHang => 3,
+            Self::Link(_) => 4,
+            Self::Slow(_) => 5,
+            Self::ClockAhead(_) => 6,
+            Self::ClockBehind(_) => 7,
+            Self::ClockDriftPpm(_) => 8,
+            Self::Crash => 9,
+        }
+    }
+
+    /// Whether it concerns peers and not links.
+    pub const fn concerns_peers(&self) -> bool {
+        matches!(
+            self,
+            Self::Slow(_) | Self::ClockAhead(_) | Self::ClockBehind(_) | Self::ClockDriftPpm(_) | Self::Crash
+        )
+    }
+
+    /// Checks that the fault's figures are possible, and that it can happen at such a place.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](P2PError::InvalidInput), with what was expected.
+    pub fn check_place(&self, place: &Place) -> Result<(), P2PError> {
+        let name = self.name();
+        match self {
+            Self::ClockDriftPpm(ppm) if ppm.unsigned_abs() > CLOCK_DRIFT_PPM_MAX.unsigned_abs() => {
+                let expected = format_args!("from -{CLOCK_DRIFT_PPM_MAX} to {CLOCK_DRIFT_PPM_MAX}");
+                return Err(P2PError::invalid_input(format_args!("{name} = {ppm}"), expected));
+            }
+            Self::Slow(by) | Self::ClockAhead(by) | Self::ClockBehind(by) if *by > OFF_BY_MAX => {
+                return Err(P2PError::invalid_input(format_args!("{name} = {by:?}"), "at most a year"));
+            }
+            Self::Link(change) => change.check()?,
+            _ => {}
+        }
+        if self.concerns_peers() && !matches!(place, Place::Around(_)) {
+            let expected = "peers, such as \"alice\" or \"alice, bob\" or \"*\"";
+            return Err(P2PError::invalid_input(format_args!("{name} at \"{place}\""), expected));
+        }
+        Ok(())
+    }
+}

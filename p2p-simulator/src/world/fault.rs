@@ -1,0 +1,204 @@
+//! Faults in effect, and what they amount to on each link and at each peer.
+//!
+//! Nothing is undone when a fault ends: what a link is like is worked out again from its own settings and from the faults
+//! that are still in effect, in the order they began. So faults overlap as they like.
+
+use p2p::P2PError;
+
+use super::{World, link::LinkIx, node::NodeIx};
+use crate::{
+    LinkConfig,
+    fault::{Fault, Peers, Place},
+    nearest::nearest,
+    trace::{Event, Record, What, payload_hash},
+};
+
+/// A fault in effect.
+pub(super) struct Active {
+    what: Fault,
+    at: Spot,
+}
+
+/// A [`Place`] whose peers were found.
+#[derive(Clone, Debug)]
+pub(crate) enum Spot {
+    Ways { from: Nodes, to: Nodes, both: bool },
+    Around(Nodes),
+}
+
+/// Some nodes, or all.
+#[derive(Clone, Debug)]
+pub(crate) enum Nodes {
+    All,
+    These(Vec<NodeIx>),
+}
+
+/// What faults do to one link, all of them together.
+pub(super) struct Impact {
+    pub(super) cut: bool,
+    pub(super) clogged: bool,
+    pub(super) dials_hang: bool,
+    pub(super) slow: u64,
+    pub(super) config: LinkConfig,
+}
+
+impl Nodes {
+    fn contain(&self, node: NodeIx) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(nodes) => nodes.contains(&node),
+        }
+    }
+}
+
+impl Spot {
+    fn covers_link(&self, src: NodeIx, dst: NodeIx) -> bool {
+        match self {
+            Self::Ways { from, to, both } => {
+                let covers = |src, dst| from.contain(src) && to.contain(dst);
+                covers(src, dst) || (*both && covers(dst, src))
+            }
+            Self::Around(Nodes::All) => true,
+            // Those within are together, those without are together.
+            Self::Around(nodes) => nodes.contain(src) != nodes.contain(dst),
+        }
+    }
+
+    fn covers_peer(&self, node: NodeIx) -> bool {
+        matches!(self, Self::Around(nodes) if nodes.contain(node))
+    }
+}
+
+impl World {
+    /// Finds the peers of a place.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](P2PError::InvalidInput) for a name that nobody on the network has, with the nearest.
+    pub(crate) fn find_spot(&self, place: &Place) -> Result<Spot, P2PError> {
+        Ok(match place {
+            Place::Ways { from, to, both } => {
+                Spot::Ways { from: self.find_nodes(from)?, to: self.find_nodes(to)?, both: *both }
+            }
+            Place::Around(peers) => Spot::Around(self.find_nodes(peers)?),
+        })
+    }
+
+    fn find_nodes(&self, peers: &Peers) -> Result<Nodes, P2PError> {
+        let Peers::Named(names) = peers else {
+            return Ok(Nodes::All);
+        };
+        let find = |name: &String| {
+            self.find_node(p2p::PeerId::from_name(name)).ok_or_else(|| {
+                let known = self.nodes.iter().map(|node| &*node.name);
+                let nearest = nearest(name, known).map_or(String::new(), |name| format!("; the nearest is {name:?}"));
+                P2PError::invalid_input(format_args!("peer {name:?}"), format_args!("a peer on the network{nearest}"))
+            })
+        };
+        names.iter().map(find).collect::<Result<_, _>>().map(Nodes::These)
+    }
+
+    /// Begins a fault, and returns the number to end it by.
+    pub(crate) fn begin_fault(&mut self, what: Fault, at: Spot) -> u64 {
+        self.faults_ever += 1;
+        let number = self.faults_ever;
+        self.record_fault(What::Fault, number, &what, &at);
+        let crashes = matches!(what, Fault::Crash);
+        self.faults.insert(number, Active { what, at: at.clone() });
+        self.refresh_all(&at);
+        if crashes {
+            self.peers_at(&at).into_iter().for_each(|node| self.crash(node));
+        }
+        number
+    }
+
+    /// Ends a fault; false if it has ended already.
+    pub(crate) fn end_fault(&mut self, number: u64) -> bool {
+        let Some(Active { what, at }) = self.faults.remove(&number) else {
+            return false;
+        };
+        self.record_fault(What::FaultEnd, number, &what, &at);
+        self.refresh_all(&at);
+        if matches!(what, Fault::Crash) {
+            for node in self.peers_at(&at) {
+                // Unless somebody brought it back already, or another crash still keeps it down.
+                if self.is_down(node) && !self.is_kept_down(node) {
+                    self.restart(node);
+                }
+            }
+        }
+        true
+    }
+
+    /// What all faults together do to a link that is `base` by itself.
+    pub(super) fn impact_on(&self, src: NodeIx, dst: NodeIx, base: LinkConfig) -> Impact {
+        let mut impact = Impact { cut: false, clogged: false, dials_hang: false, slow: 0, config: base };
+        for fault in self.faults.values() {
+            if let Fault::Slow(by) = fault.what
+                && fault.at.covers_peer(dst)
+            {
+                impact.slow = impact.slow.max(by.as_nanos() as u64);
+            }
+            if !fault.at.covers_link(src, dst) {
+                continue;
+            }
+            match &fault.what {
+                Fault::Partition => impact.cut = true,
+                Fault::Clog => impact.clogged = true,
+                Fault::DialHang => impact.dials_hang = true,
+                Fault::DialFailure(failure) => impact.config.dial_failure = *failure,
+                Fault::Link(change) => change.apply_to(&mut impact.config),
+                Fault::Slow(_)
+                | Fault::Crash
+                | Fault::ClockAhead(_)
+                | Fault::ClockBehind(_)
+                | Fault::ClockDriftPpm(_) => {}
+            }
+        }
+        impact
+    }
+
+    fn refresh_all(&mut self, at: &Spot) {
+        let touched = |src, dst| at.covers_link(src, dst) || at.covers_peer(dst);
+        let links: Vec<LinkIx> = self.links_where(|link| touched(link.src, link.dst));
+        links.into_iter().for_each(|link| self.refresh(link));
+        self.peers_at(at).into_iter().for_each(|node| self.refresh_peer(node));
+    }
+
+    fn refresh_peer(&mut self, node: NodeIx) {
+        let (mut drift_ppm, mut ahead, mut slow) = (0i32, 0i64, 0);
+        for fault in self.faults.values().filter(|fault| fault.at.covers_peer(node)) {
+            match fault.what {
+                Fault::ClockDriftPpm(ppm) => drift_ppm = ppm,
+                Fault::ClockAhead(by) => ahead = ahead.saturating_add(by.as_nanos() as i64),
+                Fault::ClockBehind(by) => ahead = ahead.saturating_sub(by.as_nanos() as i64),
+                Fault::Slow(by) => slow = slow.max(by.as_nanos() as u64),
+                _ => {}
+            }
+        }
+        self.set_clock(node, drift_ppm, ahead, slow);
+    }
+
+    fn is_kept_down(&self, node: NodeIx) -> bool {
+        self.faults.values().any(|fault| matches!(fault.what, Fault::Crash) && fault.at.covers_peer(node))
+    }
+
+    fn peers_at(&self, at: &Spot) -> Vec<NodeIx> {
+        (0..self.nodes.len() as NodeIx).filter(|&node| at.covers_peer(node)).collect()
+    }
+
+    /// One record for each fault: the first two peers of its place, its number, its kind, and a hash of what it says.
+    fn record_fault(&mut self, what: What, number: u64, fault: &Fault, at: &Spot) {
+        let first = |nodes: &Nodes| match nodes {
+            Nodes::These(nodes) => nodes.first().map_or(0, |&node| self.nodes[node as usize].number),
+            Nodes::All => 0,
+        };
+        let (src, dst) = match at {
+            Spot::Ways { from, to, .. } => (first(from), first(to)),
+            Spot::Around(nodes) => (first(nodes), 0),
+        };
+        let said = format!("{fault:?}");
+        let record = Record::new(self.now, self.cause, Event::Changed, what, src, dst);
+        let payload_hash = payload_hash(said.as_bytes());
+        self.recorder.push(Record { conn: number, stream: fault.kind_number(), payload_hash, ..record });
+    }
+}

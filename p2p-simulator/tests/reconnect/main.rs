@@ -1,0 +1,6 @@
+//! `Reconnect` where transports fail: what a user sees of it, and a sweep over many seeds in which nothing may be lost.
+
+mod killable;
+mod lines;
+mod sweep;
+mod traffic;
