@@ -1,0 +1,237 @@
+//! What an endpoint is told before it starts. Plain data; nothing here reads the environment.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use p2p::{P2PError, PeerAddr, Result};
+
+use crate::{Identity, RelayServer, TrustRoots};
+
+/// Settings of an [`IrohP2P`](crate::IrohP2P).
+///
+/// The default is an endpoint with a throwaway identity on any free UDP port, which contacts nothing but the peers it
+/// is told to dial: no relay, no name server, no port mapping, nothing announced on the local network.
+///
+/// ```
+/// # fn main() -> p2p::Result<()> {
+/// # let certificate = rcgen_certificate();
+/// use p2p_iroh::{IrohConfig, RelayServer, TrustRoots};
+///
+/// let config = IrohConfig::default()
+///     .with_port(8800)
+///     .with_relays([RelayServer::new("relay.example")?.with_token("secret")])
+///     .with_trust(TrustRoots::none().with_pem(certificate.as_bytes())?);
+/// # Ok(()) }
+/// # fn rcgen_certificate() -> String {
+/// #     rcgen::generate_simple_self_signed(vec![]).unwrap().cert.pem()
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct IrohConfig {
+    /// Who this endpoint is. Defaults to `None`: an identity made up when the endpoint is bound, and forgotten with it.
+    pub identity: Option<Identity>,
+    /// UDP addresses to bind, at most one of each family. Defaults to all interfaces, with any free port.
+    ///
+    /// An unspecified IPv6 address (`[::]`) is skipped on systems without IPv6; all others must succeed.
+    pub bind: Vec<SocketAddr>,
+    /// Relays to be reachable through. The nearest becomes the home relay. Defaults to none.
+    ///
+    /// A relay in a dialled peer's address is used whether it stands here or not, then without a token.
+    pub relays: Vec<RelayServer>,
+    /// Who may vouch for relays. Defaults to [`TrustRoots::public`].
+    pub trust: TrustRoots,
+    /// Where some peers are, known from the start, so that their [`PeerId`](p2p::PeerId) is enough to dial them.
+    /// Defaults to none.
+    pub bootstrap: Vec<PeerAddr>,
+    /// Whether to find peers on the local network, and be found there, by mDNS. Announces identity, addresses and home
+    /// relay to everybody on it. Defaults to no.
+    pub lan_discovery: bool,
+    /// Whether to ask the router for a port by UPnP, PCP and NAT-PMP. Defaults to no.
+    #[cfg(feature = "port-mapping")]
+    pub port_mapping: bool,
+    /// Whether to bind no UDP socket and reach peers through relays alone. Defaults to no.
+    pub relay_only: bool,
+    /// Addresses at which peers reach this endpoint although it cannot see them itself, such as a forwarded port's.
+    /// Defaults to none.
+    pub external_addrs: Vec<SocketAddr>,
+    /// Bytes that a peer may send on one connection before this side reads them, which bounds what one connection can
+    /// make this side keep. Defaults to 16 MiB.
+    ///
+    /// One stream, and all messages together, get an eighth, so that seven stalled streams leave room for the rest.
+    /// An eighth carries 168 Mbit/s at a round trip of 100 ms, and in proportion. The same bound applies to what this
+    /// side has sent and the peer has not acknowledged.
+    pub receive_window_bytes: u32,
+    /// Streams that a peer may have open at once on one connection. Defaults to 100, the default of
+    /// [`ConnectionConfig::streams_max`](p2p::ConnectionConfig::streams_max), which may ask for less but not get more.
+    pub streams_max: u32,
+}
+
+impl Default for IrohConfig {
+    fn default() -> Self {
+        Self {
+            identity: None,
+            bind: any_interface(0),
+            relays: Vec::new(),
+            trust: TrustRoots::default(),
+            bootstrap: Vec::new(),
+            lan_discovery: false,
+            #[cfg(feature = "port-mapping")]
+            port_mapping: false,
+            relay_only: false,
+            external_addrs: Vec::new(),
+            receive_window_bytes: 16 * 1024 * 1024,
+            streams_max: 100,
+        }
+    }
+}
+
+impl IrohConfig {
+    /// Sets who this endpoint is.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Binds all interfaces with that UDP port; 0 is any free one.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.bind = any_interface(port);
+        self
+    }
+
+    /// Sets the UDP addresses to bind, at most one of each family.
+    #[must_use]
+    pub fn with_bind(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.bind = addrs.into_iter().collect();
+        self
+    }
+
+    /// Sets the relays.
+    #[must_use]
+    pub fn with_relays(mut self, relays: impl IntoIterator<Item = RelayServer>) -> Self {
+        self.relays = relays.into_iter().collect();
+        self
+    }
+
+    /// Sets who may vouch for relays.
+    #[must_use]
+    pub fn with_trust(mut self, trust: TrustRoots) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// Sets where some peers are.
+    #[must_use]
+    pub fn with_bootstrap(mut self, peers: impl IntoIterator<Item = PeerAddr>) -> Self {
+        self.bootstrap = peers.into_iter().collect();
+        self
+    }
+
+    /// Sets whether to find peers on the local network, and be found there.
+    #[must_use]
+    pub const fn with_lan_discovery(mut self, on: bool) -> Self {
+        self.lan_discovery = on;
+        self
+    }
+
+    /// Sets whether to ask the router for a port.
+    #[cfg(feature = "port-mapping")]
+    #[must_use]
+    pub const fn with_port_mapping(mut self, on: bool) -> Self {
+        self.port_mapping = on;
+        self
+    }
+
+    /// Sets whether to reach peers through relays alone.
+    #[must_use]
+    pub const fn with_relay_only(mut self, on: bool) -> Self {
+        self.relay_only = on;
+        self
+    }
+
+    /// Adds an address at which peers reach this endpoint.
+    #[must_use]
+    pub fn with_external_addr(mut self, addr: SocketAddr) -> Self {
+        self.external_addrs.push(addr);
+        self
+    }
+
+    /// Sets the bytes that a peer may send on one connection before this side reads them.
+    #[must_use]
+    pub const fn with_receive_window_bytes(mut self, bytes: u32) -> Self {
+        self.receive_window_bytes = bytes;
+        self
+    }
+
+    /// Sets how many streams a peer may have open at once on one connection.
+    #[must_use]
+    pub const fn with_streams_max(mut self, streams: u32) -> Self {
+        self.streams_max = streams;
+        self
+    }
+
+    /// Whether the settings can be used. [`IrohP2P::bind`](crate::IrohP2P::bind) asks.
+    ///
+    /// # Errors
+    /// [`P2PError::InvalidInput`] names the setting and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        let families = [SocketAddr::is_ipv4, SocketAddr::is_ipv6];
+        let doubled = |family: &fn(&SocketAddr) -> bool| self.bind.iter().filter(|addr| family(addr)).count() > 1;
+        if families.iter().any(doubled) {
+            return Err(P2PError::invalid_input(
+                format_args!("bind = {:?}", self.bind),
+                "at most one IPv4 and one IPv6 address",
+            ));
+        }
+        if self.bind.is_empty() && !self.relay_only {
+            return Err(P2PError::invalid_input("bind = []", "an address, or relay_only"));
+        }
+        if self.relay_only && self.relays.is_empty() {
+            return Err(P2PError::invalid_input("relays = [] with relay_only", "at least one relay"));
+        }
+        if self.trust.is_empty() && !self.relays.is_empty() {
+            return Err(P2PError::invalid_input(
+                "trust = none",
+                "the authorities that vouch for the relays' certificates",
+            ));
+        }
+        if self.receive_window_bytes < RECEIVE_WINDOW_BYTES_MIN {
+            return Err(P2PError::invalid_input(
+                format_args!("receive_window_bytes = {}", self.receive_window_bytes),
+                format_args!("at least {RECEIVE_WINDOW_BYTES_MIN}"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of the smallest window: an eighth of it has to carry a few of the largest packets.
+const RECEIVE_WINDOW_BYTES_MIN: u32 = 128 * 1024;
+
+fn any_interface(port: u16) -> Vec<SocketAddr> {
+    vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_cannot_be_used_is_named() {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let relay = RelayServer::new("relay.example").unwrap();
+        let default = IrohConfig::default;
+        default().validate().unwrap();
+        for (config, name) in [
+            (default().with_bind([addr, addr]), "bind"),
+            (default().with_bind([]), "bind"),
+            (default().with_relay_only(true), "relays"),
+            (default().with_relays([relay]).with_trust(TrustRoots::none()), "trust"),
+            (default().with_receive_window_bytes(0), "receive_window_bytes"),
+        ] {
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+}

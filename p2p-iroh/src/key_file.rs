@@ -1,0 +1,250 @@
+//! An identity kept in a file: 64 hex digits and a newline, for its owner's eyes only.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use p2p::{P2PError, Result};
+
+use crate::Identity;
+
+pub(crate) fn load(path: &Path) -> Result<Identity> {
+    read(path).map_err(|problem| problem.at(path))
+}
+
+pub(crate) fn load_or_create(path: &Path) -> Result<Identity> {
+    match read(path) {
+        Err(Problem::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read.map_err(|problem| problem.at(path)),
+    }
+    match create(path, &Identity::generate()) {
+        // Somebody else was faster; theirs is the identity.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        created => created.map_err(|error| Problem::Io(error).at(path))?,
+    }
+    load(path)
+}
+
+/// Why a file gives no identity.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("it is not a regular file")]
+    NotAFile,
+    #[error("others may read it: its mode is {mode:04o}")]
+    Exposed { mode: u32 },
+    #[error("it has {digits} characters: it was truncated or is no key")]
+    Length { digits: usize },
+    #[error("it holds something else than hex digits")]
+    NotHex,
+}
+
+impl Problem {
+    fn at(self, path: &Path) -> P2PError {
+        let expected = match self {
+            Self::Exposed { .. } => {
+                format!("mode 0600, as after `chmod 600 {}`", path.display())
+            }
+            Self::Io(_) => "a file that this program may read, or create if there is none".into(),
+            Self::NotAFile | Self::Length { .. } | Self::NotHex => {
+                "a secret key of 64 hex digits; move the file away to have a new one made".into()
+            }
+        };
+        P2PError::invalid_input(format_args!("key file {} ({self})", path.display()), expected)
+    }
+}
+
+fn read(path: &Path) -> Result<Identity, Problem> {
+    let file = File::open(path)?;
+    // Of the open file, so that nobody swaps it between the look and the read.
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(Problem::NotAFile);
+    }
+    check_mode(&metadata)?;
+    let mut text = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
+    parse(text.trim_ascii())
+}
+
+fn parse(digits: &[u8]) -> Result<Identity, Problem> {
+    if digits.len() != DIGITS {
+        return Err(Problem::Length { digits: digits.len() });
+    }
+    let secret = HEXLOWER_PERMISSIVE.decode(digits).map_err(|_| Problem::NotHex)?;
+    let secret = secret.try_into().expect("64 hex digits are 32 bytes");
+    Ok(Identity::from_bytes(secret))
+}
+
+#[cfg(unix)]
+fn check_mode(metadata: &fs::Metadata) -> Result<(), Problem> {
+    use std::os::unix::fs::PermissionsExt;
+    match metadata.permissions().mode() & 0o7777 {
+        mode if mode & 0o077 != 0 => Err(Problem::Exposed { mode }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &fs::Metadata) -> Result<(), Problem> {
+    Ok(())
+}
+
+/// Writes the file under another name first and then links it, which fails where a rename would overwrite.
+fn create(path: &Path, identity: &Identity) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    create_directory(directory)?;
+    let draft = Draft::new(directory, identity)?;
+    fs::hard_link(&draft.0, path)?;
+    drop(draft);
+    // The name itself has to survive a power cut as well. Not every system opens directories.
+    if let Ok(directory) = File::open(directory) {
+        directory.sync_all().ok();
+    }
+    Ok(())
+}
+
+/// A file that is removed again.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn new(directory: &Path, identity: &Identity) -> io::Result<Self> {
+        let random = HEXLOWER.encode(&Identity::generate().to_bytes()[..8]);
+        let path = directory.join(format!(".key-{random}"));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path)?;
+        let draft = Self(path);
+        writeln!(file, "{}", HEXLOWER.encode(&identity.to_bytes()))?;
+        file.sync_all()?;
+        Ok(draft)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+fn create_directory(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+const DIGITS: usize = 64;
+
+/// Bytes that are looked at: enough to tell a key with white space around it from anything longer.
+const FILE_BYTES_MAX: u64 = 128;
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    struct Home(tempfile::TempDir);
+
+    impl Home {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn key(&self) -> PathBuf {
+            self.0.path().join("config/key")
+        }
+
+        fn with(content: impl AsRef<[u8]>, mode: u32) -> Self {
+            let home = Self::new();
+            create_directory(home.key().parent().unwrap()).unwrap();
+            fs::write(home.key(), content).unwrap();
+            fs::set_permissions(home.key(), PermissionsExt::from_mode(mode)).unwrap();
+            home
+        }
+    }
+
+    #[test]
+    fn a_created_key_is_loaded_again_and_only_its_owner_may_read_it() {
+        let home = Home::new();
+        let created = Identity::load_or_create(home.key()).unwrap();
+        let loaded = Identity::load_or_create(home.key()).unwrap();
+        assert_eq!(created.to_bytes(), loaded.to_bytes());
+        assert_eq!(Identity::load(home.key()).unwrap().peer_id(), created.peer_id());
+
+        let directory = home.key().parent().unwrap().to_owned();
+        assert_eq!(fs::metadata(home.key()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::read_dir(directory).unwrap().count(), 1, "no draft is left behind");
+    }
+
+    #[test]
+    fn a_bad_key_file_is_named_and_never_overwritten() {
+        let whole = "ab".repeat(32);
+        let cases = [
+            ("exposed to the group", whole.clone(), 0o640, "mode 0600"),
+            ("exposed to all", whole.clone(), 0o604, "chmod 600"),
+            ("empty", String::new(), 0o600, "it has 0 characters"),
+            ("truncated", whole[..63].to_owned(), 0o600, "it has 63 characters"),
+            ("too long", whole.repeat(9), 0o600, "64 hex digits"),
+            ("no hex", whole.replace('a', "x"), 0o600, "something else than hex"),
+            ("binary", "\0".repeat(64), 0o600, "something else than hex"),
+        ];
+        for (name, content, mode, expected) in cases {
+            let home = Home::with(&content, mode);
+            let error = Identity::load_or_create(home.key()).unwrap_err().to_string();
+            assert!(error.contains(home.key().to_str().unwrap()), "{name}: {error}");
+            assert!(error.contains(expected), "{name}: {error}");
+            assert_eq!(fs::read_to_string(home.key()).unwrap(), content, "{name}");
+        }
+    }
+
+    #[test]
+    fn white_space_upper_case_and_a_stricter_mode_are_no_fault() {
+        let home = Home::with(format!("\n {} \r\n", "AB".repeat(32)), 0o400);
+        assert_eq!(Identity::load(home.key()).unwrap().to_bytes(), [0xab; 32]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_key() {
+        let home = Home::new();
+        let missing = Identity::load(home.key()).unwrap_err().to_string();
+        assert!(missing.contains("No such file"), "{missing}");
+
+        fs::create_dir_all(home.key()).unwrap();
+        let directory = Identity::load_or_create(home.key()).unwrap_err().to_string();
+        assert!(directory.contains("not a regular file"), "{directory}");
+    }
+
+    #[test]
+    fn a_link_to_nowhere_is_not_replaced() {
+        let home = Home::new();
+        create_directory(home.key().parent().unwrap()).unwrap();
+        symlink("/nowhere/at/all", home.key()).unwrap();
+        Identity::load_or_create(home.key()).unwrap_err();
+        assert!(fs::symlink_metadata(home.key()).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn all_who_create_it_at_once_get_the_same_identity() {
+        let home = Home::new();
+        let path = home.key();
+        let peers: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| Identity::load_or_create(&path).unwrap().peer_id())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(peers.iter().all(|peer| *peer == peers[0]), "{peers:?}");
+    }
+}

@@ -1,0 +1,165 @@
+//! The provider.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use iroh::Endpoint;
+use p2p::{
+    ConnectionConfig, ListenConfig, P2PConnection, P2PError, P2PListener, P2PProvider, PeerAddr, PeerId, PeerInfo,
+    ProviderStatus, Result, Runtime, RuntimeExt, TaskHandle, TokioRuntime, Watch, WatchSender, engine::Hub,
+    protocol::ALPN,
+};
+use parking_lot::Mutex;
+
+use crate::{
+    Identity, IrohConfig, accept::accept_loop, addr, endpoint, error::Error, lan, peers::Peers, status::Status,
+    transport::IrohConnection,
+};
+
+/// Connections over iroh: QUIC from machine to machine where a path can be found, through a relay where not.
+///
+/// Needs tokio's runtime. End it with [`shutdown`](P2PProvider::shutdown): dropping it closes all of its connections
+/// without waiting for anything they still had to deliver. After a shutdown its UDP port is free again once nobody
+/// holds one of its connections or streams.
+pub struct IrohP2P {
+    peer: PeerId,
+    runtime: Arc<dyn Runtime>,
+    hub: Arc<Hub>,
+    peers: Arc<Peers>,
+    status: Status,
+    /// Taken at shutdown, because the socket lives as long as anybody holds the endpoint.
+    endpoint: Mutex<Option<Endpoint>>,
+    closed: WatchSender<bool>,
+    _tasks: Vec<TaskHandle>,
+}
+
+impl IrohP2P {
+    /// Binds an endpoint and starts to take connections, for which listeners can then be registered.
+    ///
+    /// Returns before any relay is connected; [`status`](P2PProvider::status) tells when one is.
+    ///
+    /// # Errors
+    /// - [`P2PError::InvalidInput`]: a setting that cannot be used.
+    /// - [`P2PError::Network`]: the sockets cannot be bound; its source says which port is in use and what to do.
+    pub async fn bind(config: IrohConfig) -> Result<Self> {
+        config.validate()?;
+        let identity = config.identity.clone().unwrap_or_else(Identity::generate);
+        let endpoint = endpoint::bind(&config, &identity).await?;
+
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+        let peer = identity.peer_id();
+        let hub = Hub::new(peer, runtime.clone());
+        let peers = Arc::new(Peers::new(&config.bootstrap));
+        let mut tasks = Vec::new();
+
+        let lan = config.lan_discovery.then(|| {
+            let (check, task) = lan::start(&endpoint, &peers, &runtime);
+            tasks.extend(task);
+            check
+        });
+        let (status, follow) = Status::new(&endpoint, &config.relays, lan);
+        tasks.push(runtime.spawn("iroh status", Box::pin(follow)));
+        let accept = accept_loop(endpoint.clone(), hub.clone(), peers.clone(), runtime.clone());
+        tasks.push(runtime.spawn("iroh accept", Box::pin(accept)));
+
+        Ok(Self {
+            peer,
+            runtime,
+            hub,
+            peers,
+            status,
+            endpoint: Mutex::new(Some(endpoint)),
+            closed: WatchSender::new(false),
+            _tasks: tasks,
+        })
+    }
+
+    async fn dial(&self, peer: PeerAddr) -> Result<IrohConnection> {
+        let endpoint = self.endpoint.lock().clone().ok_or(P2PError::ShutDown)?;
+        let addr = self.peers.complete(peer.clone());
+        let addr = addr::to_iroh(&addr).ok_or(Error::NotAKey { peer: peer.peer })?;
+        let connection =
+            endpoint.connect(addr, ALPN).await.map_err(|source| Error::Dial { peer: peer.peer, source })?;
+        let transport = IrohConnection::new(connection, &*self.runtime);
+        transport.introduce(&self.peers, &*self.runtime);
+        self.peers.learn(peer, self.runtime.now());
+        Ok(transport)
+    }
+}
+
+#[async_trait]
+impl P2PProvider for IrohP2P {
+    fn local_peer_id(&self) -> PeerId {
+        self.peer
+    }
+
+    fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.runtime
+    }
+
+    fn status(&self) -> Watch<ProviderStatus> {
+        self.status.watch()
+    }
+
+    fn peer_info(&self, peer: PeerId) -> Option<PeerInfo> {
+        self.peers.info(peer, self.hub.connections(peer))
+    }
+
+    async fn connect_with(&self, peer: PeerAddr, config: ConnectionConfig) -> Result<Arc<dyn P2PConnection>> {
+        self.hub.connect(peer.peer, config, self.dial(peer.clone())).await
+    }
+
+    async fn listen_with(&self, config: ListenConfig) -> Result<Box<dyn P2PListener>> {
+        let ready_timeout = config.ready_timeout;
+        let status = self.status.watch();
+        let listener = self.hub.listen(config, move || status.read(|status| status.addr.clone()))?;
+        // Dialable in time or not, the listener is there; what lacks is in the status.
+        let mut dialable = self.status.dialable();
+        let dialable = dialable.wait_for(|dialable| *dialable);
+        self.runtime.timeout(ready_timeout, dialable).await.ok();
+        Ok(listener)
+    }
+
+    async fn shutdown(&self, deadline: Duration) {
+        if let Some(endpoint) = self.endpoint.lock().take() {
+            let (hub, closed) = (self.hub.clone(), self.closed.clone());
+            self.status.set_shut_down();
+            let shutdown = async move {
+                hub.shutdown(deadline).await;
+                endpoint.close().await;
+                drop(endpoint);
+                closed.set(true);
+            };
+            self.runtime.spawn("iroh shutdown", Box::pin(shutdown)).detach();
+        }
+        let mut closed = self.closed.subscribe();
+        let closed = closed.wait_for(|closed| *closed);
+        self.runtime.timeout(deadline.saturating_add(CLOSE_TIMEOUT), closed).await.ok();
+    }
+}
+
+/// Closes what was not shut down. iroh asks for it, and without it peers would learn of the end by their timeout only.
+impl Drop for IrohP2P {
+    fn drop(&mut self) {
+        let endpoint = self.endpoint.get_mut().take();
+        if let (Some(endpoint), Ok(runtime)) = (endpoint, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { endpoint.close().await });
+        }
+    }
+}
+
+impl fmt::Display for IrohP2P {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("iroh")
+    }
+}
+
+impl fmt::Debug for IrohP2P {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IrohP2P").field("peer", &self.peer).field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// How long a shutdown waits, beyond its deadline, for peers to acknowledge that their connections are closed. iroh's
+/// documentation speaks of 3 s in bad conditions; what is not acknowledged by then goes on in the background.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,137 @@
+//! One connection of iroh's as the transport that the engine speaks over.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use iroh::endpoint::{Connection, SendDatagramError, VarInt, WeakConnectionHandle};
+use p2p::{
+    P2PError, Path, PeerId, Result, Runtime, StreamError, TaskHandle, Transport, Watch, WatchSender,
+    protocol::close,
+    transport::{TransportClosed, TransportStats},
+};
+
+use crate::{
+    addr, error,
+    peers::Peers,
+    stream::{IrohRecv, IrohSend},
+};
+
+/// A connection to a peer, over whichever of its paths is best now.
+#[derive(Debug)]
+pub(crate) struct IrohConnection {
+    connection: Connection,
+    peer: PeerId,
+    path: Watch<Option<Path>>,
+    /// Ends with the connection.
+    _path_task: TaskHandle,
+}
+
+impl IrohConnection {
+    pub(crate) fn new(connection: Connection, runtime: &dyn Runtime) -> Self {
+        // Subscribed before the first look, so no change falls between the two.
+        let mut events = connection.path_events();
+        let path = WatchSender::new(selected_path(&connection));
+        let watch = path.subscribe();
+        let weak = connection.weak_handle();
+        let follow = async move {
+            // Whatever happened, the list of paths says what is so now, also after events were missed.
+            while events.next().await.is_some() && update(&weak, &path) {}
+        };
+        Self {
+            peer: addr::peer_id(connection.remote_id()),
+            path: watch,
+            _path_task: runtime.spawn("iroh path", Box::pin(follow)),
+            connection,
+        }
+    }
+
+    /// Makes the peer known.
+    pub(crate) fn introduce(&self, peers: &Peers, runtime: &dyn Runtime) {
+        peers.connected(self.peer, self.path.clone(), runtime.now());
+    }
+}
+
+impl Transport for IrohConnection {
+    type Send = IrohSend;
+    type Recv = IrohRecv;
+
+    fn peer_id(&self) -> PeerId {
+        self.peer
+    }
+
+    async fn open(&self) -> Result<(IrohSend, IrohRecv), StreamError> {
+        let (send, recv) = self.connection.open_bi().await.map_err(error::closed)?;
+        Ok((IrohSend::new(send), IrohRecv::new(recv)))
+    }
+
+    async fn accept(&self) -> Result<(IrohSend, IrohRecv), StreamError> {
+        let (send, recv) = self.connection.accept_bi().await.map_err(error::closed)?;
+        Ok((IrohSend::new(send), IrohRecv::new(recv)))
+    }
+
+    fn datagram_bytes_max(&self) -> Option<usize> {
+        self.connection.max_datagram_size()
+    }
+
+    fn send_datagram(&self, datagram: Bytes) -> Result<()> {
+        let size = datagram.len();
+        self.connection.send_datagram(datagram).map_err(|error| match error {
+            SendDatagramError::TooLarge => match self.connection.max_datagram_size() {
+                Some(limit) => P2PError::DatagramTooLarge { size, limit },
+                None => P2PError::DatagramsUnsupported,
+            },
+            SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled => P2PError::DatagramsUnsupported,
+            SendDatagramError::ConnectionLost(error) => error::closed(error),
+        })
+    }
+
+    async fn recv_datagram(&self) -> Result<Bytes, StreamError> {
+        Ok(self.connection.read_datagram().await.map_err(error::closed)?)
+    }
+
+    fn path(&self) -> Watch<Option<Path>> {
+        self.path.clone()
+    }
+
+    fn stats(&self) -> TransportStats {
+        let total = self.connection.stats();
+        let paths = self.connection.paths();
+        // Between two paths none is selected; the round trip of either is better than none.
+        let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next());
+        TransportStats {
+            rtt: path.map(|path| path.rtt()),
+            packets_lost: Some(total.lost_packets),
+            packets_sent: Some(total.sent_packets),
+        }
+    }
+
+    fn close(&self, code: u64, reason: &str) {
+        let code = VarInt::from_u64(code).unwrap_or(VarInt::MAX);
+        self.connection.close(code, reason.as_bytes());
+    }
+
+    async fn closed(&self) -> TransportClosed {
+        error::ended(self.connection.closed().await)
+    }
+}
+
+/// A transport that is dropped is given up, also where a stream's half still keeps iroh's connection alive.
+impl Drop for IrohConnection {
+    fn drop(&mut self) {
+        Transport::close(self, close::HANDSHAKE_ABANDONED, "");
+    }
+}
+
+/// Brings the path up to date; false once the connection is gone.
+fn update(connection: &WeakConnectionHandle, path: &WatchSender<Option<Path>>) -> bool {
+    let Some(connection) = connection.upgrade() else {
+        return false;
+    };
+    path.set(selected_path(&connection));
+    true
+}
+
+fn selected_path(connection: &Connection) -> Option<Path> {
+    let paths = connection.paths();
+    let selected = paths.iter().find(|path| path.is_selected())?;
+    Some(addr::path(selected.remote_addr()))
+}
