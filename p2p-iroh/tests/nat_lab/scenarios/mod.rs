@@ -1,0 +1,17 @@
+//! Everything that has to hold, in the order in which it runs.
+
+mod matrix;
+mod mobility;
+mod relay;
+mod traffic;
+
+use crate::runner::Scenario;
+
+/// All scenarios.
+pub(crate) fn all() -> Vec<Scenario> {
+    let mut all = matrix::all();
+    all.extend(relay::all());
+    all.extend(traffic::all());
+    all.extend(mobility::all());
+    all
+}
