@@ -1,0 +1,62 @@
+//! Whether the daemon is ready, check by check.
+
+use std::{fmt, sync::Arc};
+
+use p2p::{Check, P2PProvider, ProviderStatus, Watch};
+use serde::Serialize;
+
+use crate::{Shutdown, forward::LinkState};
+
+/// What has to be well before the daemon is ready.
+#[derive(Default, Clone)]
+pub struct Health(Vec<Source>);
+
+/// Looks at one part of the daemon, now.
+type Source = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
+
+/// All checks as they are now.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) ready: bool,
+    checks: Vec<Check>,
+}
+
+impl Health {
+    /// Adds whatever the provider checks of itself: its endpoint, its relays.
+    #[must_use]
+    pub fn with_provider(self, provider: &dyn P2PProvider) -> Self {
+        let status: Watch<ProviderStatus> = provider.status();
+        self.with(move || status.read(|status| status.checks.clone()))
+    }
+
+    /// Adds whether the peer is connected.
+    #[must_use]
+    pub fn with_link(self, link: Watch<LinkState>) -> Self {
+        self.with(move || vec![Check { name: "peer".into(), problem: link.read(LinkState::problem) }])
+    }
+
+    /// Adds that the daemon is not about to end.
+    #[must_use]
+    pub fn with_shutdown(self, shutdown: Shutdown) -> Self {
+        self.with(move || {
+            let problem = shutdown.is_requested().then(|| "draining before the end".to_owned());
+            vec![Check { name: "running".into(), problem }]
+        })
+    }
+
+    fn with(mut self, source: impl Fn() -> Vec<Check> + Send + Sync + 'static) -> Self {
+        self.0.push(Arc::new(source));
+        self
+    }
+
+    pub(super) fn report(&self) -> Report {
+        let checks: Vec<_> = self.0.iter().flat_map(|source| source()).collect();
+        Report { ready: checks.iter().all(|check| check.problem.is_none()), checks }
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Health").field(&self.report()).finish()
+    }
+}

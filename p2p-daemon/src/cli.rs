@@ -1,0 +1,161 @@
+//! The command line. The doc comments here are what `--help` prints.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{admin::AdminAddr, forward::ServiceName};
+
+/// Shares a local service with a peer, and reaches a peer's service, through NATs and without a server in between.
+///
+/// One side runs `p2pd share tcp://127.0.0.1:8080` and gets a ticket; the other runs
+/// `p2pd connect TICKET --listen 127.0.0.1:9000` and finds the service there. `p2pd demo` shows both on one machine.
+#[derive(Debug, Parser)]
+#[command(name = "p2pd", version, after_long_help = ENVIRONMENT)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shares a TCP service with whoever has the ticket, until Ctrl-C
+    Share(ShareArgs),
+    /// Makes a shared service available at a local TCP address, until Ctrl-C
+    Connect(ConnectArgs),
+    /// Prints the identity that `p2pd share` has
+    Id(IdArgs),
+    /// Shows everything on this machine alone: relay, two peers, a forward, a download
+    Demo(DemoArgs),
+}
+
+/// Arguments of `p2pd share`.
+#[derive(Debug, Args)]
+pub struct ShareArgs {
+    /// The service to share, as tcp://HOST:PORT
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// What to call the service; stands in the ticket
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub name: ServiceName,
+    /// How to take part in the network.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+    /// How to run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Arguments of `p2pd connect`.
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    /// The ticket that `p2pd share` printed
+    #[arg(value_name = "TICKET")]
+    pub ticket: String,
+    /// The local TCP address to make the service available at; port 0 is any free one
+    #[arg(long, value_name = "ADDR", value_parser = socket_addr)]
+    pub listen: SocketAddr,
+    /// Which service, if the ticket names several
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<ServiceName>,
+    /// How to take part in the network.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+    /// How to run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Arguments of `p2pd id`.
+#[derive(Debug, Args)]
+pub struct IdArgs {
+    /// The file with the secret key; made, for its owner's eyes only, if there is none
+    #[arg(long, value_name = "PATH")]
+    pub key_file: Option<PathBuf>,
+}
+
+/// Arguments of `p2pd demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Keep running afterwards, and print the URLs of the page, the metrics and the health checks
+    #[arg(long)]
+    pub stay: bool,
+    /// Size of the file that is downloaded, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    pub file_mib: u64,
+}
+
+/// How a peer takes part in the network.
+#[derive(Debug, Args)]
+pub struct PeerArgs {
+    /// The file with the secret key, made if there is none. `share` keeps one per user by default, `connect` makes a key
+    /// up and forgets it
+    #[arg(long, value_name = "PATH")]
+    pub key_file: Option<PathBuf>,
+    /// The UDP port; 0 is any free one. `share` uses 8800 by default, `connect` any
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+}
+
+/// How a service runs.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Where to answer /metrics, /livez and /readyz: a loopback address, or `off`. By default 127.0.0.1:8801 for `share`
+    /// and 127.0.0.1:8802 for `connect`, or any free port if that one is taken
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<AdminAddr>,
+    /// Seconds that open connections get to end by themselves after Ctrl-C
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub drain: Duration,
+}
+
+fn socket_addr(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "expected an address and a port, like 127.0.0.1:9000 or [::1]:9000")
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|duration| *duration <= DRAIN_MAX).ok_or("expected seconds, from 0 to 86400")
+}
+
+const DRAIN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+const ENVIRONMENT: &str = "\
+Environment:
+  P2P_RELAY_SERVERS    relays to be reachable through, separated by commas
+  P2P_RELAY_TOKEN      what those relays ask for
+  P2P_RELAY_CA_FILE    a PEM file with the authorities of relays of your own
+  P2P_LISTEN_PORT      the UDP port, like --port
+  P2P_KEY_FILE         the file with the secret key, like --key-file
+  P2P_BOOTSTRAP_PEERS  tickets of peers to know from the start
+  P2P_PROFILE          development (the default) or production
+  P2P_LAN_DISCOVERY    on or off: find peers on the local network, and be found
+  P2P_PORT_MAPPING     on or off: ask the router for a port
+  P2P_IMPLEMENTATION   iroh, or simulator, which only `p2pd demo` can use
+  RUST_LOG             what to log on stderr, like debug or p2p_daemon=trace
+  NO_COLOR             set to print without colours
+Flags come before the environment.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bad_address_says_what_was_expected() {
+        let error = Cli::try_parse_from(["p2pd", "connect", "x", "--listen", "9000"]).unwrap_err().to_string();
+        assert!(error.contains("'9000'") && error.contains("like 127.0.0.1:9000"), "{error}");
+        let error = Cli::try_parse_from(["p2pd", "share", "x", "--admin", "here"]).unwrap_err().to_string();
+        assert!(error.contains("'here'") && error.contains("127.0.0.1:8801"), "{error}");
+        let error = Cli::try_parse_from(["p2pd", "share", "x", "--drain", "soon"]).unwrap_err().to_string();
+        assert!(error.contains("from 0 to 86400"), "{error}");
+    }
+}

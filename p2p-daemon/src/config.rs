@@ -1,0 +1,79 @@
+//! The daemon's own settings that come from the environment, and how flags change what the environment says.
+//!
+//! This is the only module here that reads variables: `HOME`, `XDG_DATA_HOME`, `NO_COLOR`, `RUST_LOG`. The `P2P_*`
+//! variables are [`ProviderConfig::from_env`]'s.
+
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use p2p_providers::{ProviderConfig, Role};
+
+use crate::{Error, admin::AdminAddr, cli::PeerArgs};
+
+/// The port of the admin interface of `p2pd share`, unless told otherwise.
+pub const ADMIN_PORT_SHARE: u16 = 8801;
+
+/// The port of the admin interface of `p2pd connect`, unless told otherwise. Another one, so that both run on one machine.
+pub const ADMIN_PORT_CONNECT: u16 = 8802;
+
+/// The provider of a command that hands out tickets or uses them: flags first, then the environment.
+///
+/// What listens keeps its identity in [`default_key_file`] if nobody says where.
+pub(crate) fn provider(command: &'static str, role: Role, args: &PeerArgs) -> Result<ProviderConfig, Error> {
+    let mut config = ProviderConfig::from_env(role)?;
+    config.implementation.require_other_processes().map_err(|_| Error::Unsupported {
+        command,
+        problem: format!(
+            "needs a network between processes, and the {}'s lives within one: unset P2P_IMPLEMENTATION or set it to \
+             iroh, or see `P2P_IMPLEMENTATION={} p2pd demo`",
+            config.implementation, config.implementation
+        ),
+    })?;
+    if let Some(port) = args.port {
+        config.listen_port = port;
+    }
+    if let Some(path) = &args.key_file {
+        config.key_file = Some(path.clone());
+    }
+    if config.key_file.is_none() && role == Role::Listener {
+        config.key_file = Some(default_key_file()?);
+    }
+    Ok(config)
+}
+
+/// Where the admin interface of a command listens that was given `flag`.
+pub(crate) fn admin(flag: Option<AdminAddr>, default_port: u16) -> AdminAddr {
+    flag.unwrap_or(AdminAddr::Preferred(SocketAddr::from((Ipv4Addr::LOCALHOST, default_port))))
+}
+
+/// Where the identity is kept unless told otherwise: `p2pd/key` in the folder for a user's data, which is
+/// `$XDG_DATA_HOME` or `~/.local/share`, on macOS `~/Library/Application Support` and on Windows `~\AppData\Local`.
+///
+/// # Errors
+/// [`Error::NoHome`].
+pub fn default_key_file() -> Result<PathBuf, Error> {
+    let in_home = |folder: &str| env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(folder));
+    // A relative path there is to be ignored (XDG base directory specification).
+    let xdg = env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = if cfg!(target_os = "macos") {
+        in_home("Library/Application Support")
+    } else if cfg!(windows) {
+        in_home("AppData/Local")
+    } else {
+        xdg.or_else(|| in_home(".local/share"))
+    };
+    Ok(data.ok_or(Error::NoHome)?.join("p2pd").join("key"))
+}
+
+/// Whether the person wants no colours (<https://no-color.org>).
+pub(crate) fn no_color() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// What to log, in the syntax of `tracing_subscriber`'s `EnvFilter`.
+pub(crate) fn log_filter() -> Option<String> {
+    env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty())
+}

@@ -1,0 +1,121 @@
+//! What keeps the daemon from doing what it was asked, in words for the person who asked.
+
+use std::{error::Error as StdError, io, net::SocketAddr};
+
+use p2p::P2PError;
+
+/// A situation that ends a command.
+///
+/// `Display` says what was wrong and what to do; [`p2p::chain`] adds the causes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A target is no address of a kind that can be shared.
+    #[error("target {given:?} is invalid ({problem}): expected tcp://HOST:PORT, like tcp://127.0.0.1:8080")]
+    Target {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A service's name cannot be used.
+    #[error(
+        "service name {given:?} is invalid: expected 1 to {} of a-z, 0-9, '-', '_' and '.'",
+        crate::forward::ServiceName::BYTES_MAX
+    )]
+    ServiceName {
+        /// What was given.
+        given: String,
+    },
+    /// A ticket does not name the service that was asked for, or names several and none was asked for.
+    #[error("the ticket names the services {offered}: choose one of them with --service")]
+    ServiceChoice {
+        /// The services in the ticket, separated by commas.
+        offered: String,
+    },
+    /// A TCP port cannot be listened on.
+    #[error("cannot listen on {addr}{}", listen_advice(.source, .option))]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// The option that chooses another.
+        option: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The admin interface would be open to other machines.
+    #[error(
+        "admin address {addr} is invalid: expected a loopback address like 127.0.0.1:{}, \
+         because what is served there asks nobody who they are",
+        addr.port()
+    )]
+    AdminNotLoopback {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// The chosen provider cannot do what the command needs.
+    #[error("`p2pd {command}` {problem}")]
+    Unsupported {
+        /// The command.
+        command: &'static str,
+        /// Why not, and what to do.
+        problem: String,
+    },
+    /// There is no place for the key file.
+    #[error("no place is known for the key file: set --key-file, or the environment variable HOME")]
+    NoHome,
+    /// Connections between peers: everything that [`P2PError`] tells apart.
+    #[error(transparent)]
+    P2P(#[from] P2PError),
+    /// A part of the demonstration did not work.
+    #[error("the demo failed: {step}")]
+    Demo {
+        /// What was being done.
+        step: String,
+        /// Why it did not work.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The operating system refused something that every program needs.
+    #[error("the system refused {what}")]
+    System {
+        /// What was asked of it.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The process's exit code: 2 for what was asked wrongly, as for an unknown option; 1 for what did not work.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Target { .. }
+            | Self::ServiceName { .. }
+            | Self::ServiceChoice { .. }
+            | Self::AdminNotLoopback { .. }
+            | Self::Unsupported { .. }
+            | Self::P2P(P2PError::InvalidInput { .. }) => 2,
+            Self::Listen { .. } | Self::NoHome | Self::P2P(_) | Self::Demo { .. } | Self::System { .. } => 1,
+        }
+    }
+
+    /// A step of the demonstration failed because of `source`.
+    pub(crate) fn demo(step: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Demo { step: step.into(), source: source.into() }
+    }
+}
+
+fn listen_advice(source: &io::Error, option: &str) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(": another program has this port. End that program, or choose another address with {option}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(": this port is reserved. Choose one above 1023 with {option}")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!(": this machine does not have that address. Choose another with {option}")
+        }
+        _ => String::new(),
+    }
+}

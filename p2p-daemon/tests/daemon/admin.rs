@@ -1,0 +1,90 @@
+//! What an operator sees.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    process::{P2pd, PATIENCE, addr_in},
+    service::{connect, echo, get, serve, share},
+};
+
+fn admin(side: &P2pd) -> SocketAddr {
+    addr_in(&side.says("Watch it at"))
+}
+
+fn text(addr: SocketAddr, path: &str) -> String {
+    let (status, body) = get(addr, path);
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    String::from_utf8(body).unwrap()
+}
+
+fn value(metrics: &str, series: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in\n{metrics}")).parse().unwrap()
+}
+
+#[test]
+fn health_is_told_by_check_and_reason() {
+    let (mut share, ticket) = share(serve(echo), &[]);
+    let (connect, _) = connect(&ticket);
+    for side in [&share, &connect] {
+        assert_eq!(text(admin(side), "/livez"), "ok\n");
+        assert!(text(admin(side), "/readyz").contains("\"ready\": true"));
+    }
+    assert_eq!(get(admin(&connect), "/nothing").0, "HTTP/1.1 404 Not Found");
+
+    // A peer that leaves says so, so this takes no timeout.
+    #[cfg(unix)]
+    share.signal("TERM");
+    #[cfg(not(unix))]
+    share.kill();
+    share.ends();
+    connect.says("The peer is gone");
+    let (status, body) = get(admin(&connect), "/readyz");
+    let body = String::from_utf8(body).unwrap();
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    assert!(body.contains("\"ready\": false") && body.contains("\"name\": \"peer\""), "{body}");
+}
+
+#[test]
+fn counters_move_while_a_stream_is_open() {
+    let (share, ticket) = share(serve(echo), &["--name", "echo"]);
+    let (connect, addr) = connect(&ticket);
+    let before = text(admin(&connect), "/metrics");
+    for reason in ["accept", "busy", "target_unreachable", "tcp_broke"] {
+        let series = format!("p2p_forward_errors_total{{rule=\"echo\",reason=\"{reason}\"}}");
+        assert_eq!(value(&before, &series), 0.0, "every series is there from the start");
+    }
+
+    let mut tcp = TcpStream::connect(addr).unwrap();
+    tcp.write_all(&[1; 1000]).unwrap();
+    tcp.read_exact(&mut [0; 1000]).unwrap();
+    for side in [&share, &connect] {
+        let metrics = until(admin(side), |metrics| {
+            value(metrics, "p2p_forward_bytes_total{rule=\"echo\",dir=\"out\"}") == 1000.0
+        });
+        assert_eq!(value(&metrics, "p2p_forward_bytes_total{rule=\"echo\",dir=\"in\"}"), 1000.0);
+        assert_eq!(value(&metrics, "p2p_forward_streams{rule=\"echo\"}"), 1.0);
+        assert_eq!(value(&metrics, "p2p_forward_streams_opened_total{rule=\"echo\"}"), 1.0);
+        assert!(value(&metrics, "p2p_connections{path=\"direct\"}") == 1.0);
+        assert!(metrics.contains("# TYPE p2p_connect_duration_seconds histogram"), "{metrics}");
+    }
+    drop(tcp);
+    until(admin(&connect), |metrics| value(metrics, "p2p_forward_streams{rule=\"echo\"}") == 0.0);
+}
+
+/// The metrics once they are as `wanted`.
+fn until(addr: SocketAddr, wanted: impl Fn(&str) -> bool) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metrics = text(addr, "/metrics");
+        if wanted(&metrics) {
+            return metrics;
+        }
+        assert!(Instant::now() < deadline, "{metrics}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,15 @@
+//! The program as a person runs it: real processes, real sockets, and what they print.
+
+#[cfg(feature = "p2p-iroh")]
+mod admin;
+#[cfg(feature = "p2p-iroh")]
+mod bad_input;
+mod demo;
+#[cfg(all(feature = "p2p-iroh", unix))]
+mod endings;
+#[cfg(feature = "p2p-iroh")]
+mod forwarding;
+#[cfg_attr(not(feature = "p2p-iroh"), expect(dead_code, reason = "only the demo runs without iroh"))]
+mod process;
+#[cfg(feature = "p2p-iroh")]
+mod service;
