@@ -1,0 +1,139 @@
+//! This project over iroh, as its documentation says to use it.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use p2p::{CloseCode, P2PConnection, P2PListener, P2PProvider, P2PProviderExt, ProtocolId};
+use p2p_iroh::{IrohConfig, IrohP2P};
+
+use crate::{
+    Result,
+    contestant::{Contestant, Side},
+    raw::{RECEIVE_WINDOW_BYTES, YIELD_AFTER},
+};
+
+pub(crate) struct Ours {
+    dialler: Arc<dyn P2PProvider>,
+    /// Its provider too, which the listener alone does not keep alive.
+    _callee: Arc<dyn P2PProvider>,
+    listener: Box<dyn P2PListener>,
+}
+
+pub(crate) async fn start() -> Result<Ours> {
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let config = IrohConfig::default().with_bind([loopback]).with_receive_window_bytes(RECEIVE_WINDOW_BYTES);
+    let dialler = Arc::new(IrohP2P::bind(config.clone()).await?);
+    let callee = Arc::new(IrohP2P::bind(config).await?);
+    let listener = callee.listen(&ProtocolId::default()).await?;
+    Ok(Ours { dialler, _callee: callee, listener })
+}
+
+#[async_trait]
+impl Contestant for Ours {
+    fn name(&self) -> &'static str {
+        "p2p-iroh"
+    }
+
+    async fn connect(&self) -> Result<(Box<dyn Side>, Box<dyn Side>)> {
+        let protocol = ProtocolId::default();
+        let (ours, theirs) =
+            tokio::try_join!(self.dialler.connect(self.listener.local_addr(), &protocol), self.listener.accept())?;
+        Ok((Box::new(ours), Box::new(theirs)))
+    }
+}
+
+#[async_trait]
+impl Side for Arc<dyn P2PConnection> {
+    async fn write(&self, chunk: Bytes) -> Result<()> {
+        let mut stream = self.open_stream().await?;
+        loop {
+            let mut rest = chunk.clone();
+            while !rest.is_empty() {
+                stream.send.write_chunk(&mut rest).await?;
+            }
+        }
+    }
+
+    async fn read(&self, warm_up: usize, bytes: usize) -> Result<Duration> {
+        let mut stream = self.accept_stream().await?;
+        let mut start = Instant::now();
+        for part in [warm_up, bytes] {
+            start = Instant::now();
+            let mut missing = part;
+            while missing > 0 {
+                missing -= stream.recv.read_chunk(missing).await?.ok_or("the stream ended")?.len();
+            }
+        }
+        Ok(start.elapsed())
+    }
+
+    async fn ask(&self, message: Bytes, times: usize) -> Result<Vec<Duration>> {
+        let mut all = Vec::with_capacity(times);
+        for _ in 0..times {
+            let start = Instant::now();
+            P2PConnection::send(self, message.clone()).await?;
+            self.recv().await?;
+            all.push(start.elapsed());
+        }
+        Ok(all)
+    }
+
+    async fn answer(&self, _: usize, times: usize) -> Result<()> {
+        for _ in 0..times {
+            P2PConnection::send(self, self.recv().await?).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, message: Bytes, messages: usize) -> Result<()> {
+        for _ in 0..messages {
+            P2PConnection::send(self, message.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// There is no other way, and need not be: what is sent in a burst is written together.
+    async fn send_together(&self, message: Bytes, messages: usize) -> Result<()> {
+        Side::send(self, message, messages).await
+    }
+
+    async fn receive(&self, warm_up: usize, messages: usize) -> Result<Duration> {
+        for _ in 0..warm_up {
+            self.recv().await?;
+        }
+        let start = Instant::now();
+        for _ in 0..messages {
+            self.recv().await?;
+        }
+        Ok(start.elapsed())
+    }
+
+    async fn send_datagrams(&self, datagram: Bytes) -> Result<()> {
+        loop {
+            for _ in 0..YIELD_AFTER {
+                self.send_datagram(datagram.clone())?;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn receive_datagrams(&self, warm_up: usize, datagrams: usize) -> Result<Duration> {
+        for _ in 0..warm_up {
+            self.recv_datagram().await?;
+        }
+        let start = Instant::now();
+        for _ in 0..datagrams {
+            self.recv_datagram().await?;
+        }
+        Ok(start.elapsed())
+    }
+
+    fn close(&self) {
+        P2PConnection::close(self, CloseCode::OK, "");
+    }
+}
