@@ -30,6 +30,21 @@ pub async fn the_state_tells_the_end_to_whoever_watches(harness: &dyn Harness) -
     Ok(())
 }
 
+/// The state of a connection on which data flows tells the path, on both sides.
+pub async fn the_state_tells_the_path(harness: &dyn Harness) -> Outcome {
+    // A transport may be between paths for a moment, so the path is waited for, while a message shows that data flows.
+    let pair = connected_pair(harness).await?;
+    pair.ours.send(message(1)).await?;
+    pair.theirs.recv().await?;
+    for connection in [&pair.ours, &pair.theirs] {
+        let mut state = connection.state();
+        let told = state.wait_for(|state| state.path().is_some());
+        let told = pair.patience.ends("a path", told).await.map(|state| state.path().map(ToString::to_string));
+        assert!(told.is_ok_and(|path| path.is_some_and(|path| !path.is_empty())));
+    }
+    Ok(())
+}
+
 /// Counters count what moves, while it moves.
 pub async fn stats_count_what_moves(harness: &dyn Harness) -> Outcome {
     // Messages and stream bytes of known sizes are moved, and both sides' numbers are compared with the sums.

@@ -85,6 +85,26 @@ pub async fn a_close_by_the_peer_resolves_every_pending_call(harness: &dyn Harne
     Ok(())
 }
 
+/// What had arrived can be read after this side closed; then comes the close.
+pub async fn what_had_arrived_can_be_read_after_a_local_close(harness: &dyn Harness) -> Outcome {
+    // The last message was read before the close, so the others, which were sent before it, had arrived by then.
+    let pair = connected_pair(harness).await?;
+    for number in 0..3 {
+        pair.theirs.send(message(number)).await?;
+    }
+    pair.patience.settle().await;
+    assert!(pair.patience.ends("the first message", pair.ours.recv()).await? == message(0));
+    pair.patience.settle().await;
+    pair.ours.close(CloseCode(7), "enough");
+    for number in 1..3 {
+        let received = pair.patience.ends("recv after the close", pair.ours.recv()).await;
+        assert!(received.is_ok_and(|received| received == message(number)), "message {number} had arrived");
+    }
+    let end = pair.patience.ends("recv after the last message", pair.ours.recv()).await;
+    assert!(is_closed(&end), "{end:?}");
+    Ok(())
+}
+
 /// Every call fails once the connection is closed.
 pub async fn calls_on_a_closed_connection_fail(harness: &dyn Harness) -> Outcome {
     // The connection was idle, so there is nothing left to return and each call has to say `Closed`.

@@ -1,5 +1,7 @@
 //! Listeners: one per protocol, bounded, and gone when dropped.
 
+use std::{future::poll_fn, task::Poll};
+
 use super::{
     Harness, Outcome,
     pair::{Patience, config, connected_pair, message, protocol},
@@ -43,6 +45,26 @@ pub async fn a_dropped_listener_frees_its_protocol(harness: &dyn Harness) -> Out
         // A provider with no listener at all may not answer.
         Err(error) => assert!(error.is_retryable(), "{error:?}"),
         Ok(_) => panic!("a dropped listener took a connection"),
+    }
+    let listener = theirs.listen(&protocol()).await?;
+    let dial = ours.connect_with(harness.addr_of(&*listener), config());
+    tokio::try_join!(dial, listener.accept())?;
+    Ok(())
+}
+
+/// A call of `listen_with` that is dropped leaves no listener behind.
+pub async fn a_dropped_listen_frees_its_protocol(harness: &dyn Harness) -> Outcome {
+    // However far it came in the time it got, listening again succeeds, and yields a listener that peers reach.
+    let (ours, theirs) = harness.providers().await;
+    for polls in 1..=3 {
+        let mut listen = theirs.listen_with(ListenConfig::from(config()));
+        for _ in 0..polls {
+            let listened = poll_fn(|cx| Poll::Ready(listen.as_mut().poll(cx))).await;
+            if let Poll::Ready(listener) = listened {
+                drop(listener?);
+                break;
+            }
+        }
     }
     let listener = theirs.listen(&protocol()).await?;
     let dial = ours.connect_with(harness.addr_of(&*listener), config());

@@ -86,6 +86,7 @@ macro_rules! __conformance_properties {
                     HangsOnClose(RecvDatagram), HangsOnClose(Closed), HangsOnClose(StreamRead),
                     HangsOnClose(StreamWrite), HangsOnClose(StreamDelivered)
                 ]
+                Liveness what_had_arrived_can_be_read_after_a_local_close [DiscardsOnClose]
                 Liveness calls_on_a_closed_connection_fail [
                     AcceptsAfterClose, HangsOnClose(Finish), HangsOnClose(Recv), HangsOnClose(RecvDatagram)
                 ]
@@ -129,12 +130,14 @@ macro_rules! __conformance_properties {
                 Liveness a_listener_says_where_it_can_be_dialled [MisstatesListeners]
                 Liveness a_second_listener_for_one_protocol_is_an_error [VagueErrors]
                 Liveness a_dropped_listener_frees_its_protocol [KeepsDroppedListeners]
+                Liveness a_dropped_listen_frees_its_protocol [KeepsDroppedListeners]
                 Liveness connections_outlive_their_listener [ListenersEndConnections]
                 Liveness a_full_backlog_refuses_as_busy [EndlessBacklog]
                 Liveness each_connection_goes_to_exactly_one_accept [AcceptsTwice]
             }
             accounts {
                 Liveness the_state_tells_the_end_to_whoever_watches [StateStandsStill]
+                Liveness the_state_tells_the_path [HidesThePath]
                 Liveness stats_count_what_moves [StatsStandStill]
                 Liveness stats_count_datagrams [StatsStandStill]
                 Liveness a_provider_knows_its_connected_peers [KnowsNobody]

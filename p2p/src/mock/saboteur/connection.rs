@@ -185,6 +185,7 @@ impl P2PConnection for SabotagedConnection {
     fn state(&self) -> Watch<ConnectionState> {
         match self.shared.fault {
             Fault::StateStandsStill => Watch::constant(self.inner.state().get()),
+            Fault::HidesThePath => Watch::constant(ConnectionState::Connected { path: None }),
             _ => self.inner.state(),
         }
     }

@@ -167,6 +167,8 @@ pub enum Fault {
 
     /// `state` never changes.
     StateStandsStill,
+    /// The state never tells the path.
+    HidesThePath,
     /// `stats` counts nothing.
     StatsStandStill,
     /// `peer_info` knows nobody.
