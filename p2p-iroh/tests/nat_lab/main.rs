@@ -19,7 +19,8 @@
 //! - [`expectation`] and `matrix.txt`: which pair of NATs becomes direct.
 //! - [`topology`]: routers and devices; [`relay`] and [`certificate`]: the relay's; [`shell`]: commands in them.
 //! - [`peer`]: the one file that knows whose connections are tested; [`pair`]: two connected peers.
-//! - [`faults`]: what can go wrong on purpose; [`scenarios`]: what has to hold then; [`figures`]: what is measured.
+//! - [`faults`]: what can go wrong on purpose; [`steady`]: traffic meanwhile; [`scenarios`]: what has to hold then;
+//!   [`figures`]: what is measured.
 
 // Like libtest's own, this program's output is its purpose.
 #![allow(clippy::print_stdout)]
@@ -46,6 +47,8 @@ mod runner;
 mod scenarios;
 #[cfg(target_os = "linux")]
 mod shell;
+#[cfg(target_os = "linux")]
+mod steady;
 #[cfg(target_os = "linux")]
 mod topology;
 

@@ -46,6 +46,21 @@ impl Pair {
             Peer::online(&topology.dialler.device, access, ONLINE_MAX),
             Peer::online(&topology.acceptor.device, access, ONLINE_MAX),
         )?;
+        Self::of(dialler, acceptor, topology).await
+    }
+
+    /// Builds a lab and connects its peers by connections that outlive their transports.
+    pub(crate) async fn resuming(dialler: NatKind, acceptor: NatKind) -> Result<Self> {
+        let topology = Topology::new(dialler, acceptor).await?;
+        let access = topology.relay.access();
+        let (dialler, acceptor) = tokio::try_join!(
+            Peer::resuming(&topology.dialler.device, access, ONLINE_MAX),
+            Peer::resuming(&topology.acceptor.device, access, ONLINE_MAX),
+        )?;
+        Self::of(dialler, acceptor, topology).await
+    }
+
+    async fn of(dialler: Peer, acceptor: Peer, topology: Topology) -> Result<Self> {
         let (connection, accepted) = dialler.dial(&acceptor).await?;
         Ok(Self { connection, accepted, topology, _peers: [dialler, acceptor] })
     }

@@ -14,9 +14,11 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
 use p2p::{
     BiStream, ConnectionConfig, ListenConfig, P2PConnection, P2PListener, P2PProvider, Path, PeerAddr, ProtocolId,
+    layer::{LayerExt, ReconnectConfig},
 };
 use p2p_iroh::{IrohConfig, IrohP2P, RelayServer, TrustRoots};
 use patchbay::Device;
+use tokio::task::JoinHandle;
 
 use crate::relay::{DISCOVERY_PORT, RelayAccess};
 
@@ -30,6 +32,8 @@ const DIGEST: u8 = 1;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 const ECHO_BYTES_MAX: usize = 64;
 const READ_BYTES: usize = 64 * 1024;
+/// Written at once by whoever keeps to a pace.
+const PACED_BYTES: usize = 256 * 1024;
 
 /// One peer.
 pub(crate) struct Peer {
@@ -45,11 +49,29 @@ impl Peer {
     ///
     /// When the relay has not admitted it within `within`; says why.
     pub(crate) async fn online(device: &Device, relay: &RelayAccess, within: Duration) -> Result<Self> {
+        Self::start(device, relay, within, |iroh| Ok(Arc::new(iroh))).await
+    }
+
+    /// Starts a peer whose connections outlive their transports.
+    ///
+    /// # Errors
+    ///
+    /// As [`online`](Self::online).
+    pub(crate) async fn resuming(device: &Device, relay: &RelayAccess, within: Duration) -> Result<Self> {
+        Self::start(device, relay, within, |iroh| Ok(Arc::new(iroh.with_reconnect(ReconnectConfig::default())?))).await
+    }
+
+    async fn start(
+        device: &Device,
+        relay: &RelayAccess,
+        within: Duration,
+        stack: impl FnOnce(IrohP2P) -> p2p::Result<Arc<dyn P2PProvider>> + Send + 'static,
+    ) -> Result<Self> {
         let server =
             RelayServer::new(relay.url.as_str())?.with_token(&relay.token).with_quic_port(Some(DISCOVERY_PORT));
         let config = IrohConfig::default().with_relays([server]).with_trust(TrustRoots::none().with_der(&relay.root)?);
         let (provider, listener) = on(device, async move {
-            let provider: Arc<dyn P2PProvider> = Arc::new(IrohP2P::bind(config).await?);
+            let provider = stack(IrohP2P::bind(config).await?)?;
             let listen = ListenConfig { ready_timeout: within, ..ListenConfig::new(protocol()) };
             let listener = provider.listen_with(listen).await?;
             let status = provider.status().get();
@@ -129,6 +151,11 @@ impl Connection {
 
     /// Sends so many bytes and compares hashes with the peer. Returns how long that took.
     pub(crate) async fn transfer(&self, bytes: usize, within: Duration) -> Result<Duration> {
+        self.transfer_paced(bytes, usize::MAX, within).await
+    }
+
+    /// [`transfer`](Self::transfer), at most so many bytes a second.
+    pub(crate) async fn transfer_paced(&self, bytes: usize, bytes_per_s: usize, within: Duration) -> Result<Duration> {
         let connection = self.connection.clone();
         let transfer = async move {
             let data = pattern(bytes);
@@ -138,7 +165,13 @@ impl Connection {
             send.write_all(&[DIGEST]).await?;
             let mut rest = data;
             while !rest.is_empty() {
-                send.write_chunk(&mut rest).await?;
+                let mut part = rest.split_to(rest.len().min(PACED_BYTES));
+                let sent = bytes - rest.len();
+                while !part.is_empty() {
+                    send.write_chunk(&mut part).await?;
+                }
+                let due = Duration::from_secs_f64(sent as f64 / bytes_per_s as f64);
+                tokio::time::sleep_until((start + due).into()).await;
             }
             send.finish()?;
             let digest = recv.read_to_end(blake3::OUT_LEN).await?;
@@ -150,6 +183,16 @@ impl Connection {
             took.with_context(|| format!("{bytes} bytes did not arrive within {within:?}"))?
         })
         .await
+    }
+
+    /// Starts a task at this end, in the peer's own network.
+    pub(crate) fn spawn<T, F>(&self, act: impl FnOnce(Arc<dyn P2PConnection>) -> F) -> Result<JoinHandle<Result<T>>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let task = act(self.connection.clone());
+        self.device.spawn(move |_| task)
     }
 
     /// The path in use, which may be none for a moment.

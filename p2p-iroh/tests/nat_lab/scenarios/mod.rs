@@ -3,6 +3,7 @@
 mod matrix;
 mod mobility;
 mod relay;
+mod resume;
 mod traffic;
 
 use crate::runner::Scenario;
@@ -13,5 +14,6 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(relay::all());
     all.extend(traffic::all());
     all.extend(mobility::all());
+    all.extend(resume::all());
     all
 }
