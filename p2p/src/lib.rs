@@ -16,6 +16,7 @@
 //! - [`runtime`]: time, tasks and randomness, which a provider carries. [`Watch`] and [`select!`]: waiting, replayably.
 //! - [`protocol`]: the bytes on the wire, as state machines without I/O.
 //! - [`transport`]: what a provider supplies. [`engine`]: what turns that into connections.
+//! - [`channel`]: several typed channels on one connection.
 //! - [`memory`]: peers within one process.
 //! - [`layer`]: providers around providers.
 //! - `conformance`: the contract as tests. [`mock`]: scripted and broken providers.
@@ -32,6 +33,7 @@ mod stream;
 mod ticket;
 mod watch;
 
+pub mod channel;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod engine;

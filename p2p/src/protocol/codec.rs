@@ -20,6 +20,11 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, CONFIG).expect("a value of this project's types always encodes")
 }
 
+/// Encodes a value of a type that may refuse to be serialised.
+pub(crate) fn try_encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, String> {
+    bincode::serde::encode_to_vec(value, CONFIG).map_err(|error| error.to_string())
+}
+
 /// Decodes a value, which must fill `bytes` exactly.
 ///
 /// No length inside `bytes` makes this allocate more than [`VALUE_BYTES_MAX`].
