@@ -1,6 +1,6 @@
 //! The dialling side's part: the first dial, and those that get another transport.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     driver,
@@ -81,6 +81,10 @@ async fn dial(session: &Session, provider: &dyn P2PProvider, addr: &PeerAddr, si
         };
         if let Some(P2PError::Refused { refusal, .. }) = &last {
             delay = delay.max(refusal.retry_after.unwrap_or_default());
+        }
+        if std::mem::take(&mut session.lock().moving) {
+            shared.totals.moved.add(1);
+            delay = Duration::ZERO;
         }
         if count > 0 {
             delay = delay.max(shared.retries.lock().take(session.runtime().now()));

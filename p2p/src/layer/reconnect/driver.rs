@@ -84,6 +84,11 @@ fn end_transport(session: &Session, link: &Link, over: Over, confirmed: bool) {
             };
             session.end(reason, (CloseCode::OK, ""));
         }
+        // Not by this layer, which lets go of a transport before it closes it: by one below that knows a better one.
+        Over::Closed(reason @ CloseReason::Local { .. }) if is_replaced(&reason) => {
+            session.lock().moving = true;
+            session.lose(link);
+        }
         Over::Closed(reason) if reason.is_retryable() || is_replaced(&reason) => session.lose(link),
         Over::Closed(reason) => {
             if session.lock().is_on(link) {

@@ -15,6 +15,7 @@ use super::{
     config::Mutant,
     connection::ReconnectConnection,
     driver,
+    replace::KNOWN,
     session::{Role, Session},
     shared::Shared,
     state::REPLACED,
@@ -237,6 +238,9 @@ impl Gate {
             let mut state = session.lock();
             if state.closed.is_some() {
                 return Err(self.refuse("the session is over"));
+            }
+            if attempt == 0 {
+                return Err(Refusal::new(RefusalCode::Rejected, KNOWN));
             }
             if attempt <= state.attempt {
                 return Err(self.refuse(format!("attempt {attempt} was used; {} was the last", state.attempt)));

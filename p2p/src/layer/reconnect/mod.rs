@@ -8,6 +8,7 @@
 //!   direction of one stream; `seen` tells the peer's old streams from new ones.
 //! - `session` waits for the state to change. `connection` and `stream` are what users hold of it.
 //! - `driver` is its one task: control stream, replay, the next link. `dial` and `listener` are the two ways to get one.
+//! - `replace` is for a layer below that knows a better transport.
 //! - `wire` is what the two sides say. `shared` is what all sessions of a provider have in common.
 //!
 //! # On the wire
@@ -35,6 +36,7 @@ mod dial;
 mod direction;
 mod driver;
 mod listener;
+pub(super) mod replace;
 mod replay;
 mod seen;
 mod session;

@@ -31,6 +31,8 @@ totals! {
     losses,
     /// Transports lost while something was not acknowledged.
     losses_with_unacknowledged,
+    /// Transports ended for a better one, which count as lost, too.
+    moved,
     /// Dials made to get another transport.
     attempts,
     /// Connections that got another transport.

@@ -90,6 +90,7 @@ impl State {
         self.rewind(theirs)?;
         self.epoch += 1;
         self.since = None;
+        self.moving = false;
         self.expected = None;
         let link = Link { connection, epoch: self.epoch };
         self.link = Some(link.clone());

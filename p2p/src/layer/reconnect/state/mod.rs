@@ -45,6 +45,8 @@ pub(super) struct State {
     epoch: u64,
     /// Since when there is no transport.
     pub(super) since: Option<Instant>,
+    /// The last transport was ended for a better one, which waits.
+    pub(super) moving: bool,
     /// The highest attempt to resume, made or taken.
     pub(super) attempt: u32,
     /// On the accepting side: what the dialler said in that attempt, until its connection is here.
@@ -149,6 +151,7 @@ impl State {
             link: None,
             epoch: 0,
             since: None,
+            moving: false,
             attempt: 0,
             expected: None,
             closed: None,
