@@ -16,6 +16,7 @@
 //! # Map
 //! - [`timeout`]: each attempt has a deadline. Innermost.
 //! - [`reconnect`]: a connection outlives its transport.
+//! - [`routes`]: one peer, several ways to it. A provider over providers, under everything else.
 //! - [`rate_limit`]: limits how often things happen. [`limits`]: limits how much there is at once.
 //! - [`metrics`]: counts what passes. Outermost.
 //! - [`pool`]: shares connections among those who dial. Above the stack, for clients.
@@ -65,6 +66,7 @@ pub mod metrics;
 pub mod pool;
 pub mod rate_limit;
 pub mod reconnect;
+pub mod routes;
 pub mod timeout;
 
 use crate::{P2PProvider, Result};
@@ -75,6 +77,7 @@ pub use self::{
     pool::{Check, LazyPeer, Pool, PoolConfig, PoolStats, PooledConnection},
     rate_limit::{Rate, RateLimit, RateLimits, Rates, Traffic},
     reconnect::{Reconnect, ReconnectConfig, ReconnectTotals},
+    routes::{Route, Routes, RoutesHandle, Turn},
     timeout::{Deadlines, Timeout},
 };
 
