@@ -188,6 +188,25 @@ async fn an_attempt_is_taken_once() {
     assert_works(&second, &theirs).await;
 }
 
+// Attempt 0 is how a better route is asked for the session. It tells the peer's own and nobody else, counts as no refusal,
+// and leaves the session on the transport it has.
+#[tokio::test(start_paused = true)]
+async fn a_question_for_a_session_changes_nothing() {
+    let scene = Scene::new().await;
+    let (ours, theirs) = scene.session().await;
+    let eve = scene.network.provider("eve");
+    assert_rejected(scene.dial(&eve, &resume(0, Progress::default())).await, "no such session");
+    let refused = scene.bob.totals().refused;
+    for messages in [0, u64::MAX] {
+        let question = resume(0, Progress { messages, ..Progress::default() });
+        assert_rejected(scene.dial(&scene.alice, &question).await, "attempt 0 was used when the session began");
+    }
+    assert_eq!(scene.bob.totals().refused, refused);
+    assert_works(&ours, &theirs).await;
+    let first = scene.dial(&scene.alice, &resume(1, Progress { messages: 1, ..Progress::default() })).await.unwrap();
+    assert_works(&first, &theirs).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_two_equal_attempts_at_once_one_is_taken() {
     let scene = Scene::new().await;
