@@ -8,7 +8,7 @@ use p2p::{
     P2PProvider, P2PProviderExt, ProtocolId, RefusalCode, RuntimeExt, TrySendError,
     layer::{LayerExt, Reconnect, ReconnectConfig, reconnect::Backoff},
 };
-use p2p_simulator::{LinkConfig, Network, Simulation, SimulatorP2P};
+use p2p_simulator::{Fault, LinkConfig, Network, Place, Simulation, SimulatorP2P};
 
 use crate::killable::Killable;
 
@@ -234,6 +234,31 @@ fn a_session_resumes_after_its_listener_was_dropped() {
             drop(scene.listener.take());
             scene.listener = Some(scene.bob.listen(&protocol()).await.unwrap());
         }
+    });
+}
+
+// Clocks on the wall jump by a year while there is no transport, one ahead, one behind, and the timers of one side run fast
+// by a tenth. The grace of 20 s is measured by none of that: the session is there after 15 s.
+#[test]
+fn clocks_that_jump_neither_end_a_session_nor_keep_it() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    run(quick().with_grace(20 * SECOND), |scene| async move {
+        let walls = [&scene.alice, &scene.bob].map(|peer| peer.runtime().wall_time());
+        scene.break_line();
+        scene.ours.send("before the jump".into()).await.unwrap();
+        let _ahead = scene.network.inject(Fault::ClockAhead(YEAR), Place::peer("alice"));
+        let _behind = scene.network.inject(Fault::ClockBehind(YEAR), Place::peer("bob"));
+        let _fast = scene.network.inject(Fault::ClockDriftPpm(100_000), Place::peer("bob"));
+        assert!(scene.alice.runtime().wall_time() >= walls[0] + YEAR && scene.bob.runtime().wall_time() < walls[1]);
+        scene.sleep(15 * SECOND).await;
+        scene.mend_line();
+        scene.resumed().await;
+        assert_eq!(scene.theirs.recv().await.unwrap(), "before the jump");
+        let lost = scene.network.now();
+        scene.break_line();
+        assert!(matches!(scene.ours.closed().await, CloseReason::Lost { .. }));
+        let took = scene.network.now() - lost;
+        assert!(took >= 20 * SECOND && took < 21 * SECOND, "{took:?}");
     });
 }
 
