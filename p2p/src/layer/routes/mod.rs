@@ -22,7 +22,6 @@ mod table;
 
 use std::{
     fmt,
-    future::Future,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -56,10 +55,10 @@ pub use self::{
 /// route's name, and hints are those of all together: a route gets hints that are for others, and ignores or tries them.
 ///
 /// Under [`Reconnect`](crate::layer::Reconnect), on both sides, a session whose route is lost goes on over another, and
-/// comes back: while a better route than its own is enabled, each session that was dialled here asks there for itself, after
-/// about 1 s and then ever more rarely, down to once a minute, and at once when a preference changes. When the peer answers, the
-/// worse transport is ended and the session resumes on the better one, with nothing lost or doubled and a gap of about one dial. A connection that no
-/// `Reconnect` carries stays where it is until it ends.
+/// comes back: while a better route than its own is enabled, each session that was dialled here asks there for itself,
+/// after about 1 s and then ever more rarely, down to once a minute, and at once when a preference changes. When the peer
+/// answers, the worse transport is ended and the session resumes on the better one, with nothing lost or doubled and a gap
+/// of about one dial. A connection that no `Reconnect` carries stays where it is until it ends.
 ///
 /// The route in use is counted by the [handle](Routes::handle).
 ///
@@ -169,10 +168,7 @@ impl P2PProvider for Routes {
     }
 
     async fn shutdown(&self, deadline: Duration) {
-        join_all(self.0.table.entries.iter().map(|entry| entry.provider.shutdown(deadline))).await;
+        let routes = self.0.table.entries.iter();
+        futures_util::future::join_all(routes.map(|entry| entry.provider.shutdown(deadline))).await;
     }
-}
-
-async fn join_all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
-    futures_util::future::join_all(futures).await;
 }
