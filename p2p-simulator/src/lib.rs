@@ -17,6 +17,9 @@
 //! [`Plan`]; or drawn by a [`Swarm`], another for each seed. [`Network::crash`] and [`Network::restart`] end a peer and
 //! bring it back with nothing left of its memory.
 //!
+//! To run a program on many seeds, and keep what failed, make it a [`Workload`](workload::Workload): the binary `p2p-sim`
+//! (feature `runner`) runs a [`Scenario`](scenario::Scenario) of it and replays [`Capsule`](capsule::Capsule)s.
+//!
 //! # Map
 //! - `world`: the network as a state machine without tasks, clocks or I/O. Everything else drives it.
 //! - `driver`: virtual time and tokio's; how a run fails. `shared`: the lock in between.
@@ -25,10 +28,17 @@
 //! - `programs`: what peers run, and run again after a crash. `runtime`, `tasks`: the peers' time, tasks and randomness.
 //! - `link`, `latency`, `profile`: what lies between peers. `fault`: what goes wrong; `plan`: when; `swarm`: by chance.
 //!   `text`, `nearest`: how it is written.
+//! - [`workload`]: programs under test; [`workloads`]: those that ship; [`disk`]: what they keep across a crash.
+//!   [`scenario`]: how they are run; [`mod@case`]: one run as data; [`runner`]: runs; [`capsule`]: failures in files; `cli`: `p2p-sim`.
 //! - [`config`]: settings. [`load`]: traffic to measure with.
 
+pub mod capsule;
+pub mod case;
+#[cfg(feature = "runner")]
+pub mod cli;
 pub mod config;
 mod connection;
+pub mod disk;
 mod driver;
 mod endpoint;
 mod fault;
@@ -42,13 +52,17 @@ mod probability;
 mod profile;
 mod programs;
 mod provider;
+pub mod runner;
 mod runtime;
+pub mod scenario;
 mod shared;
 mod stream;
 mod swarm;
 mod tasks;
 mod text;
 pub mod trace;
+pub mod workload;
+pub mod workloads;
 mod world;
 
 pub use self::{

@@ -34,6 +34,8 @@ pub struct Swarm {
     chaos: Duration,
     /// How long the program has after that. Defaults to 120 s: four idle timeouts.
     liveness: Duration,
+    /// Kinds that no seed chooses.
+    omitted: Vec<String>,
 }
 
 /// Faults of one kind in one run, at most.
@@ -86,7 +88,20 @@ impl Swarm {
             mortal: Vec::new(),
             chaos: Duration::from_secs(60),
             liveness: Duration::from_secs(120),
+            omitted: Vec::new(),
         }
+    }
+
+    /// The names of all kinds of fault that a seed may choose.
+    pub fn kinds() -> [&'static str; KINDS.len()] {
+        KINDS.map(|(name, _)| name)
+    }
+
+    /// Leaves these kinds of fault out. What the others draw stays the same. See [`kinds`](Self::kinds).
+    #[must_use]
+    pub fn without(mut self, kinds: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.omitted = kinds.into_iter().map(Into::into).collect();
+        self
     }
 
     /// Lets these of the peers crash: those that [`Network::node`](crate::Network::node) made, so that they come back.
@@ -128,7 +143,7 @@ impl Swarm {
         for (name, kind) in KINDS {
             let mut draw = Draw { swarm: self, rng: draws.swarm_rng(name) };
             // Half of the kinds are absent in a run.
-            if draw.rng.below(2) == 0 {
+            if draw.rng.below(2) == 0 || self.omitted.iter().any(|omitted| omitted == name) {
                 continue;
             }
             for number in 0..draw.between(1, FAULTS_OF_KIND_MAX + 1) {

@@ -1,0 +1,207 @@
+//! The command line of `p2p-sim`, for any workloads.
+//!
+//! The exit code is 0 if nothing failed, 1 if a failure was found or seen again, 2 if something could not be read.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command line")]
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use p2p::P2PError;
+
+use crate::{
+    capsule::Capsule,
+    case::invalid,
+    runner::{Report, Settings, sweep},
+    scenario::Scenario,
+    workload::Registry,
+};
+
+#[derive(Parser)]
+#[command(
+    name = "p2p-sim",
+    version,
+    about = "Runs programs on simulated networks, finds seeds on which they fail, replays them"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a scenario on many seeds and saves a capsule of each failure
+    Run(Run),
+    /// Runs a capsule again and compares what happened
+    Replay {
+        /// The capsule's file
+        capsule: PathBuf,
+    },
+    /// Shows the workloads, with their knobs and mutants
+    List,
+}
+
+#[derive(Parser)]
+struct Run {
+    /// The scenario's file
+    scenario: PathBuf,
+    /// How many seeds
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Threads
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: u16,
+    /// Runs each seed twice and compares
+    #[arg(long)]
+    check: bool,
+    /// A bug to switch on, in place of the scenario's
+    #[arg(long)]
+    mutant: Option<String>,
+    /// Where capsules are saved
+    #[arg(long, default_value = "capsules")]
+    save: PathBuf,
+    /// A folder of capsules that are replayed first
+    #[arg(long)]
+    regressions: Option<PathBuf>,
+}
+
+/// Failures of one kind that are saved and shown; of the others only the number.
+const SHOWN_MAX: usize = 5;
+
+/// Reads the arguments of this process, does what they say, and returns the exit code.
+pub fn main(registry: Registry) -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(run) => run.run(&registry),
+        Command::Replay { capsule } => replay(&capsule, &registry),
+        Command::List => {
+            list(&registry);
+            Ok(true)
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("p2p-sim: {}", error.chain());
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl Run {
+    /// Whether nothing failed.
+    fn run(&self, registry: &Registry) -> Result<bool, P2PError> {
+        let text = std::fs::read_to_string(&self.scenario);
+        let text = text.map_err(|error| invalid(&self.scenario.display().to_string(), error))?;
+        let mut scenario: Scenario = text.parse()?;
+        if self.mutant.is_some() {
+            scenario.mutant.clone_from(&self.mutant);
+        }
+        let mut well = true;
+        for path in self.regressions.as_deref().map(capsules_in).transpose()?.unwrap_or_default() {
+            let replay = Capsule::load(&path, registry)?.replay(registry)?;
+            if let Some(problem) = replay.outcome.failure {
+                println!("regression {}: {problem}", path.display());
+                well = false;
+            }
+        }
+        let settings = Settings { first: self.first, seeds: self.seeds, jobs: self.jobs.into(), check: self.check };
+        let bar = progress_bar(self.seeds);
+        let report = sweep(&scenario, registry, settings, &|failures| {
+            bar.set_message(failures.to_string());
+            bar.inc(1);
+        })?;
+        bar.finish_and_clear();
+        self.tell(&report)?;
+        Ok(well && report.failures.is_empty())
+    }
+
+    fn tell(&self, report: &Report) -> Result<(), P2PError> {
+        for (fingerprint, found) in report.groups() {
+            println!("{fingerprint}: {} of {} seeds", found.len(), report.seeds);
+            for found in found.iter().take(SHOWN_MAX) {
+                let seed = found.capsule.case.seed;
+                let name = format!("{}-{seed}.toml", fingerprint.to_string().replace('/', "-"));
+                let path = self.save.join(name);
+                save(&path, &found.capsule)?;
+                println!("  seed {seed}: {}", found.problem);
+                println!("    p2p-sim replay {}", path.display());
+            }
+            if let Some(more) = found.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
+                println!("  and {more} seeds more");
+            }
+        }
+        match report.seeds_to_failure(self.first) {
+            Some(median) => println!(
+                "{} of {} seeds failed; a failure takes {median} seeds in the median",
+                report.failures.len(),
+                report.seeds
+            ),
+            None => println!("{} seeds, no failure", report.seeds),
+        }
+        Ok(())
+    }
+}
+
+fn replay(path: &Path, registry: &Registry) -> Result<bool, P2PError> {
+    let capsule = Capsule::load(path, registry)?;
+    let replay = capsule.replay(registry)?;
+    println!("hash {}", replay.outcome.hash);
+    match replay.same {
+        true => println!("the same run as before"),
+        false => println!(
+            "another run than before, whose hash was {}: the program has changed, or does not replay",
+            capsule.hash
+        ),
+    }
+    match &replay.outcome.failure {
+        Some(problem) => println!("{problem}"),
+        None => println!("no failure"),
+    }
+    Ok(replay.same && replay.outcome.failure.is_none())
+}
+
+fn list(registry: &Registry) {
+    for workload in registry.iter() {
+        println!("{}: {}", workload.name(), workload.about());
+        for knob in workload.knobs() {
+            println!("  knob {} = {}: {}", knob.name, knob.default, knob.about);
+        }
+        for mutant in workload.mutants() {
+            println!("  mutant {}: {}", mutant.name, mutant.about);
+        }
+    }
+}
+
+/// Saves a capsule, and the folder it is in.
+fn save(path: &Path, capsule: &Capsule) -> Result<(), P2PError> {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let saved = folder.and_then(|()| std::fs::write(path, capsule.to_string()));
+    saved.map_err(|error| invalid(&path.display().to_string(), error))
+}
+
+/// The capsules in a folder, by name.
+fn capsules_in(folder: &Path) -> Result<Vec<PathBuf>, P2PError> {
+    let read =
+        || -> std::io::Result<Vec<PathBuf>> { std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
+    let mut paths = read().map_err(|error| invalid(&folder.display().to_string(), error))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    Ok(paths)
+}
+
+/// On standard error, if that is a terminal.
+fn progress_bar(seeds: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(Some(seeds), ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {per_sec}, {msg} failures, {eta} left");
+    ProgressBar::new(seeds).with_style(style.expect("a template that is always the same")).with_message("0")
+}

@@ -1,0 +1,124 @@
+//! A scenario on many seeds, on several threads. Each seed runs on one.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+};
+
+use p2p::P2PError;
+
+use parking_lot::Mutex;
+
+use super::{Fingerprint, Problem, run_case};
+use crate::{capsule::Capsule, case::Case, scenario::Scenario, workload::Registry};
+
+/// Which seeds, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The first seed.
+    pub first: u64,
+    /// How many seeds.
+    pub seeds: u64,
+    /// Threads, 1 at least.
+    pub jobs: usize,
+    /// Whether each seed runs twice, and must run the same way.
+    pub check: bool,
+}
+
+/// What a sweep found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Seeds that ran.
+    pub seeds: u64,
+    /// Failures, by seed.
+    pub failures: Vec<Found>,
+}
+
+/// A failure that a sweep found.
+#[derive(Debug)]
+pub struct Found {
+    /// What it has in common with others.
+    pub fingerprint: Fingerprint,
+    /// What went wrong.
+    pub problem: Problem,
+    /// To replay it.
+    pub capsule: Capsule,
+}
+
+impl Report {
+    /// The failures by fingerprint, each by seed.
+    pub fn groups(&self) -> BTreeMap<&Fingerprint, Vec<&Found>> {
+        let mut groups = BTreeMap::<_, Vec<_>>::new();
+        for found in &self.failures {
+            groups.entry(&found.fingerprint).or_default().push(found);
+        }
+        groups
+    }
+
+    /// How many seeds it took from one failure to the next, in the median: what somebody who starts anywhere has to expect.
+    pub fn seeds_to_failure(&self, first: u64) -> Option<u64> {
+        let mut before = first;
+        let mut gaps = Vec::new();
+        for found in &self.failures {
+            gaps.push(found.capsule.case.seed + 1 - before);
+            before = found.capsule.case.seed + 1;
+        }
+        gaps.sort_unstable();
+        gaps.get(gaps.len() / 2).copied()
+    }
+}
+
+/// Runs a scenario on many seeds. `progress` is called after each, from any thread, with the failures so far.
+///
+/// # Errors
+/// [`InvalidInput`](P2PError::InvalidInput) if the scenario names something that is not known.
+pub fn sweep(
+    scenario: &Scenario,
+    registry: &Registry,
+    settings: Settings,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Report, P2PError> {
+    // What cannot be resolved is said once, before anything runs.
+    scenario.resolve(settings.first, registry)?;
+    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let results = Mutex::new(Ok(Vec::new()));
+    let work = || {
+        while let Some(number) = Some(next.fetch_add(1, Relaxed)).filter(|number| *number < settings.seeds) {
+            let found = scenario
+                .resolve(settings.first.wrapping_add(number), registry)
+                .and_then(|case| run_seed(case, registry, settings.check));
+            let mut results = results.lock();
+            match (found, &mut *results) {
+                (Ok(Some(found)), Ok(all)) => {
+                    failed.fetch_add(1, Relaxed);
+                    all.push(found);
+                }
+                (Err(error), all) => *all = Err(error),
+                _ => {}
+            }
+            drop(results);
+            progress(failed.load(Relaxed));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..settings.jobs.max(1) {
+            scope.spawn(work);
+        }
+    });
+    let mut failures: Vec<Found> = results.into_inner()?;
+    failures.sort_by_key(|found| found.capsule.case.seed);
+    Ok(Report { seeds: settings.seeds, failures })
+}
+
+fn run_seed(case: Case, registry: &Registry, check: bool) -> Result<Option<Found>, P2PError> {
+    let mut outcome = run_case(&case, registry)?;
+    if check && run_case(&case, registry)?.hash != outcome.hash {
+        outcome.failure = Some(Problem::Nondeterminism);
+    }
+    let Some(fingerprint) = outcome.fingerprint(&case) else {
+        return Ok(None);
+    };
+    let capsule = Capsule::new(case, &outcome);
+    Ok(outcome.failure.map(|problem| Found { fingerprint, problem, capsule }))
+}

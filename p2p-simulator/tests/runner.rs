@@ -1,0 +1,197 @@
+//! The runner: it finds each planted bug by its ordinary settings, finds none where none is, and replays what it found.
+
+#![expect(clippy::print_stderr, reason = "the seeds it took are a result")]
+
+use std::{path::Path, process::Command, sync::Arc, time::Duration};
+
+use p2p::{BoxFuture, P2PProvider, Rng, RuntimeExt};
+use p2p_simulator::{
+    Network, Swarm,
+    capsule::Capsule,
+    case::Case,
+    runner::{Settings, run_case, sweep},
+    scenario::Scenario,
+    workload::{Registry, Setup, Step, Violation, Workload},
+    workloads::registry,
+};
+
+/// Seeds within which each mutant must be found.
+const SEEDS: u64 = 100;
+
+fn scenario() -> Scenario {
+    include_str!("../scenarios/counter.toml").parse().unwrap()
+}
+
+/// The first seed on which the mutant is found.
+fn find(mutant: &str) -> Capsule {
+    let (scenario, registry) = (scenario().with_mutant(mutant), registry());
+    for seed in 0..SEEDS {
+        let case = scenario.resolve(seed, &registry).unwrap();
+        let outcome = run_case(&case, &registry).unwrap();
+        if outcome.failure.is_some() {
+            return Capsule::new(case, &outcome);
+        }
+    }
+    panic!("mutant {mutant} was not found on seeds 0 to {SEEDS}");
+}
+
+#[test]
+fn every_mutant_is_found_and_its_capsule_replays() {
+    let registry = registry();
+    let mutants = registry.get("counter").unwrap().mutants();
+    assert!(mutants.len() >= 8);
+    for mutant in mutants {
+        let capsule = find(mutant.name);
+        eprintln!("{}: {:?} on seed {}", mutant.name, capsule.kind, capsule.case.seed);
+        let read: Capsule = capsule.to_string().parse().unwrap();
+        assert_eq!(read, capsule);
+        assert!(read.replay(&registry).unwrap().same, "{} on seed {}", mutant.name, capsule.case.seed);
+    }
+}
+
+#[test]
+fn without_a_mutant_nothing_is_found() {
+    let settings = Settings { first: 0, seeds: 60, jobs: 2, check: false };
+    let report = sweep(&scenario(), &registry(), settings, &|_| ()).unwrap();
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+}
+
+#[test]
+fn jobs_and_checks_change_nothing_about_what_is_found() {
+    let scenario = scenario().with_mutant("send-is-delivered");
+    let found = |jobs, check| {
+        let report = sweep(&scenario, &registry(), Settings { first: 3, seeds: 8, jobs, check }, &|_| ()).unwrap();
+        report.failures.into_iter().map(|found| (found.fingerprint, found.capsule)).collect::<Vec<_>>()
+    };
+    let one = found(1, false);
+    assert!(!one.is_empty() && one.len() < 8, "some seeds fail, and some do not");
+    assert_eq!(one, found(2, true));
+}
+
+/// Does what its only step says.
+struct Misbehaving;
+
+impl Workload for Misbehaving {
+    fn name(&self) -> &'static str {
+        "misbehaving"
+    }
+
+    fn about(&self) -> &'static str {
+        "fails in every way"
+    }
+
+    fn steps(&self, _: &Setup<'_>, rng: &mut Rng) -> Vec<Step> {
+        let what = ["panic", "stall", "time-limit", "well"][rng.below(4) as usize].into();
+        vec![Step { at: Duration::ZERO, peer: "p1".into(), what }]
+    }
+
+    fn run(&self, network: Network, case: Arc<Case>) -> BoxFuture<'static, Result<(), Violation>> {
+        Box::pin(async move {
+            let provider = network.provider("p1");
+            match case.steps[0].what.as_str() {
+                "panic" => panic!("on purpose"),
+                "stall" => std::future::pending().await,
+                "time-limit" => loop {
+                    provider.runtime().sleep(Duration::from_secs(1)).await;
+                },
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+// A sweep that was aborted by any of them would not report the others.
+#[test]
+fn a_run_that_panics_stalls_or_does_not_end_is_a_failure_of_its_seed() {
+    let registry = Registry::new().with(Misbehaving);
+    // Without a fault that is still to come, so that a stall is one.
+    let omit = Swarm::kinds().map(String::from).to_vec();
+    let scenario = Scenario { omit, peers: 1, ..Scenario::new("misbehaving") };
+    let report = sweep(&scenario, &registry, Settings { first: 0, seeds: 40, jobs: 2, check: true }, &|_| ()).unwrap();
+    let mut kinds: Vec<String> = report.groups().keys().map(|fingerprint| fingerprint.kind.clone()).collect();
+    kinds.sort();
+    assert_eq!(kinds, ["panic", "stall", "time-limit"]);
+    assert!(report.failures.len() < 40, "some seeds are well");
+    for found in &report.failures {
+        assert_eq!(found.capsule.case.steps[0].what, found.fingerprint.kind);
+    }
+}
+
+fn refusal(text: &str) -> String {
+    let resolved = text.parse::<Scenario>().and_then(|scenario| scenario.resolve(0, &registry()));
+    resolved.expect_err(text).to_string()
+}
+
+#[test]
+fn a_scenario_that_cannot_be_says_what_was_expected() {
+    for (text, expected) in [
+        ("workloat = 'counter'", "the nearest is \"workload\""),
+        ("workload = 'conter'", "the nearest is \"counter\""),
+        ("workload = 'counter'\nmutant = 'early-ak'", "the nearest is \"early-ack\""),
+        ("workload = 'counter'\npeers = 0", "from 1 to 1000"),
+        ("workload = 'counter'\nprofile = 'wify'", "the nearest is \"wifi\""),
+        ("workload = 'counter'\n[knobs]\nads = 3", "the nearest is \"adds\""),
+        ("workload = 'counter'\n[knobs]\nadds = 0", "from 1 to 10000"),
+        ("workload = 'counter'\n[link]\nloss = 1.5", "from 0 to 1"),
+        ("workload = 'counter'\n[swarm]\nkaos = '1s'", "the nearest is \"chaos\""),
+        ("workload = 'counter'\n[swarm]\nchaos = '1ms'", "a second at least"),
+        ("workload = 'counter'\n[swarm]\nomit = ['crsh']", "the nearest is \"crash\""),
+        ("workload = 'counter'\n[[fault]]\nid='x'\nat='1s'\nwhat='crash'\nwhere='p9'", "the nearest is \"p1\""),
+        ("workload = 'counter'\n[[fault]]\nid='x'\nat='1s'\nwhat='crsh'\nwhere='p1'", "is \"crash\""),
+    ] {
+        let error = refusal(text);
+        assert!(error.contains(expected), "{text:?}: {error} lacks {expected}");
+    }
+}
+
+#[test]
+fn a_capsule_that_cannot_be_says_what_was_expected() {
+    let registry = registry();
+    let case = scenario().resolve(1, &registry).unwrap();
+    let text = Capsule::new(case.clone(), &run_case(&case, &registry).unwrap()).to_string();
+    for (from, to, expected) in [
+        ("version = 1", "version = 7", "version 7"),
+        ("version = 1", "", "without a version"),
+        ("hash = ", "hush = ", "nearest is \"hash\""),
+        ("[case]", "[case]\nsed = '1'", "nearest is \"seed\""),
+        ("seed = \"1\"", "seed = \"one\"", "a whole number"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        let error = text.replacen(from, to, 1).parse::<Capsule>().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error} lacks {expected}");
+    }
+}
+
+/// The exit code, and what was printed on standard output and error.
+fn p2p_sim(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_p2p-sim")).args(arguments).current_dir(folder).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (output.status.code().unwrap(), text)
+}
+
+#[test]
+fn a_fresh_process_replays_what_another_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/counter.toml");
+    let run = ["run", scenario, "--seeds", "6", "--jobs", "2", "--mutant", "count-twice"];
+    let (code, text) = p2p_sim(folder.path(), &run);
+    assert_eq!(code, 1, "{text}");
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("p2p-sim replay ")).expect("a line to copy");
+    let capsule = Capsule::load(&folder.path().join(line), &registry()).unwrap();
+
+    let (code, text) = p2p_sim(folder.path(), &["replay", line]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("the same run as before") && text.contains(&capsule.hash), "{text}");
+
+    // A regression that still fails fails the run, whatever the seeds do.
+    let run = ["run", scenario, "--seeds", "1", "--regressions", "capsules"];
+    let (code, text) = p2p_sim(folder.path(), &run);
+    assert!(code == 1 && text.contains("regression capsules"), "{text}");
+
+    let (code, text) = p2p_sim(folder.path(), &["run", scenario, "--seeds", "2", "--check"]);
+    assert!(code == 0 && text.contains("2 seeds, no failure"), "{text}");
+    let (code, text) = p2p_sim(folder.path(), &["replay", "nowhere.toml"]);
+    assert!(code == 2 && text.contains("nowhere.toml"), "{text}");
+    let (code, text) = p2p_sim(folder.path(), &["list"]);
+    assert!(code == 0 && text.contains("mutant early-ack"), "{text}");
+}
