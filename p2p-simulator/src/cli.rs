@@ -18,6 +18,7 @@ use crate::{
     case::invalid,
     runner::{Report, Settings, sweep},
     scenario::Scenario,
+    shrink::{Blame, Shrunk, shrink},
     workload::Registry,
 };
 
@@ -40,6 +41,14 @@ enum Command {
     Replay {
         /// The capsule's file
         capsule: PathBuf,
+    },
+    /// Makes a capsule's case smaller, and says which faults the failure needs
+    Shrink {
+        /// The capsule's file
+        capsule: PathBuf,
+        /// Where the smaller capsule is saved; beside the other by default, as NAME.small.toml
+        #[arg(long)]
+        save: Option<PathBuf>,
     },
     /// Shows the workloads, with their knobs and mutants
     List,
@@ -80,6 +89,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(&registry),
         Command::Replay { capsule } => replay(&capsule, &registry),
+        Command::Shrink { capsule, save } => shrink_capsule(&capsule, save, &registry),
         Command::List => {
             list(&registry);
             Ok(true)
@@ -166,6 +176,33 @@ fn replay(path: &Path, registry: &Registry) -> Result<bool, P2PError> {
         None => println!("no failure"),
     }
     Ok(replay.same && replay.outcome.failure.is_none())
+}
+
+fn shrink_capsule(path: &Path, to: Option<PathBuf>, registry: &Registry) -> Result<bool, P2PError> {
+    let before = Capsule::load(path, registry)?.case;
+    let Shrunk { capsule, blame, runs } = shrink(&before, registry)?;
+    let to = to.unwrap_or_else(|| path.with_extension("small.toml"));
+    save(&to, &capsule)?;
+    for (what, from, to) in [
+        ("faults", before.plan.entries().len(), capsule.case.plan.entries().len()),
+        ("peers", before.peers.len(), capsule.case.peers.len()),
+        ("steps", before.steps.len(), capsule.case.steps.len()),
+    ] {
+        println!("{what}: {from} -> {to}");
+    }
+    println!("{runs} runs; the failure is still {:?}", capsule.kind.as_deref().unwrap_or_default());
+    if blame.is_empty() {
+        println!("the failure needs no fault");
+    }
+    for Blame { entry, without } in blame {
+        let fault = format!("fault {:?}, {} at \"{}\"", entry.id, entry.what.name(), entry.place);
+        match without {
+            None => println!("the failure needs {fault}: without it all is well"),
+            Some(kind) => println!("the failure does not go away without {fault}: it is {kind:?} then"),
+        }
+    }
+    println!("  p2p-sim replay {}", to.display());
+    Ok(false)
 }
 
 fn list(registry: &Registry) {

@@ -29,7 +29,8 @@
 //! - `link`, `latency`, `profile`: what lies between peers. `fault`: what goes wrong; `plan`: when; `swarm`: by chance.
 //!   `text`, `nearest`: how it is written.
 //! - [`workload`]: programs under test; [`workloads`]: those that ship; [`disk`]: what they keep across a crash.
-//!   [`scenario`]: how they are run; [`mod@case`]: one run as data; [`runner`]: runs; [`capsule`]: failures in files; `cli`: `p2p-sim`.
+//!   [`scenario`]: how they are run; [`mod@case`]: one run as data; [`runner`]: runs; [`capsule`]: failures in files;
+//!   [`mod@shrink`]: makes them smaller, and says which faults they need; `cli`: `p2p-sim`.
 //! - [`config`]: settings. [`load`]: traffic to measure with.
 
 pub mod capsule;
@@ -56,6 +57,7 @@ pub mod runner;
 mod runtime;
 pub mod scenario;
 mod shared;
+pub mod shrink;
 mod stream;
 mod swarm;
 mod tasks;

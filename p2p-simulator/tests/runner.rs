@@ -11,6 +11,7 @@ use p2p_simulator::{
     case::Case,
     runner::{Settings, run_case, sweep},
     scenario::Scenario,
+    shrink::shrink,
     workload::{Registry, Setup, Step, Violation, Workload},
     workloads::registry,
 };
@@ -36,7 +37,7 @@ fn find(mutant: &str) -> Capsule {
 }
 
 #[test]
-fn every_mutant_is_found_and_its_capsule_replays() {
+fn every_mutant_is_found_replayed_shrunk_and_blamed() {
     let registry = registry();
     let mutants = registry.get("counter").unwrap().mutants();
     assert!(mutants.len() >= 8);
@@ -46,6 +47,19 @@ fn every_mutant_is_found_and_its_capsule_replays() {
         let read: Capsule = capsule.to_string().parse().unwrap();
         assert_eq!(read, capsule);
         assert!(read.replay(&registry).unwrap().same, "{} on seed {}", mutant.name, capsule.case.seed);
+
+        let small = shrink(&capsule.case, &registry).unwrap();
+        let (case, name) = (&small.capsule.case, mutant.name);
+        let faults: Vec<_> = small.blame.iter().map(|blame| blame.entry.what.name()).collect();
+        eprintln!("  {} runs: {} steps, {} peers, faults {faults:?}", small.runs, case.steps.len(), case.peers.len());
+        assert_eq!(small.capsule.kind, capsule.kind, "{name} is still the same failure");
+        assert!(faults.len() <= 3, "{name}: {faults:?}");
+        assert!(case.steps.len() < capsule.case.steps.len(), "{name}");
+        // Shrunk as far as it goes, the failure is gone, or another one, without any fault that is left.
+        for blame in &small.blame {
+            assert_ne!(blame.without, small.capsule.kind, "{name} does not need {:?}", blame.entry);
+        }
+        assert!(small.capsule.replay(&registry).unwrap().same, "{name}");
     }
 }
 
@@ -182,6 +196,12 @@ fn a_fresh_process_replays_what_another_found() {
     let (code, text) = p2p_sim(folder.path(), &["replay", line]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("the same run as before") && text.contains(&capsule.hash), "{text}");
+
+    let (code, text) = p2p_sim(folder.path(), &["shrink", line, "--save", "small.toml"]);
+    assert!(code == 1 && text.contains("still \"counted-twice\""), "{text}");
+    let small = Capsule::load(&folder.path().join("small.toml"), &registry()).unwrap();
+    let (code, text) = p2p_sim(folder.path(), &["replay", "small.toml"]);
+    assert!(code == 1 && text.contains("the same run as before") && text.contains(&small.hash), "{text}");
 
     // A regression that still fails fails the run, whatever the seeds do.
     let run = ["run", scenario, "--seeds", "1", "--regressions", "capsules"];
