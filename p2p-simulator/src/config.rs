@@ -21,11 +21,20 @@ pub struct SimulatorConfig {
     pub unacknowledged_max: Duration,
     /// What goes wrong, and when. Defaults to nothing.
     pub plan: Plan,
+    /// How many seeds a test made by [`simulate!`](crate::simulate) runs, from [`seed`](Self::seed) on; nothing if as it
+    /// says itself. Of no concern to a single run.
+    pub runs: Option<u64>,
 }
 
 impl Default for SimulatorConfig {
     fn default() -> Self {
-        Self { seed: 0, link: LinkConfig::default(), unacknowledged_max: Duration::from_secs(60), plan: Plan::new() }
+        Self {
+            seed: 0,
+            link: LinkConfig::default(),
+            unacknowledged_max: Duration::from_secs(60),
+            plan: Plan::new(),
+            runs: None,
+        }
     }
 }
 
@@ -77,6 +86,7 @@ impl SimulatorConfig {
     /// | `SIMULATOR_P2P_FAILURE_RATE` | 0.001 | chance that a dial fails |
     /// | `SIMULATOR_P2P_BANDWIDTH_MBIT` | 100 | per directed link; 0 is no bound |
     /// | `SIMULATOR_P2P_QUEUE_BYTES` | 262144 | in front of a busy link |
+    /// | `SIMULATOR_P2P_RUNS` | the test's | seeds that a test of `simulate!` runs |
     /// | `SIMULATOR_P2P_PLAN` | none | a file with a [`Plan`] in TOML |
     ///
     /// # Errors
@@ -103,7 +113,7 @@ const PREFIX: &str = "SIMULATOR_P2P_";
 /// Changes one setting, or says what was expected.
 type Read = fn(&mut SimulatorConfig, &str) -> Result<(), String>;
 
-const SETTINGS: [(&str, Read); 8] = [
+const SETTINGS: [(&str, Read); 9] = [
     ("SEED", |config, text| {
         config.seed = whole(text, 0, u64::MAX, "")?;
         Ok(())
@@ -131,6 +141,10 @@ const SETTINGS: [(&str, Read); 8] = [
     }),
     ("QUEUE_BYTES", |config, text| {
         config.link.queue_bytes_max = whole(text, SEGMENT_BYTES as u64, QUEUE_BYTES_CEILING, " of bytes")?;
+        Ok(())
+    }),
+    ("RUNS", |config, text| {
+        config.runs = Some(whole(text, 1, u64::MAX, " of seeds")?);
         Ok(())
     }),
     ("PLAN", |config, path| {
@@ -228,6 +242,7 @@ mod tests {
             ("SIMULATOR_P2P_SEED", "0x7", "a whole number"),
             ("SIMULATOR_P2P_BANDWIDTH_MBIT", "1e9", "Mbit/s"),
             ("SIMULATOR_P2P_QUEUE_BYTES", "1199", "from 1200"),
+            ("SIMULATOR_P2P_RUNS", "0", "from 1"),
         ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             for part in [name, &format!("{value:?}"), expected] {

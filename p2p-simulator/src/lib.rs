@@ -31,6 +31,7 @@
 //! - [`workload`]: programs under test; [`workloads`]: those that ship; [`disk`]: what they keep across a crash.
 //!   [`scenario`]: how they are run; [`mod@case`]: one run as data; [`runner`]: runs; [`capsule`]: failures in files;
 //!   [`mod@shrink`]: makes them smaller, and says which faults they need; `cli`: `p2p-sim`.
+//!   `seeds`: [`simulate!`], tests over many seeds.
 //! - [`config`]: settings. [`load`]: traffic to measure with.
 
 pub mod capsule;
@@ -56,6 +57,7 @@ mod provider;
 pub mod runner;
 mod runtime;
 pub mod scenario;
+mod seeds;
 mod shared;
 pub mod shrink;
 mod stream;
@@ -80,6 +82,7 @@ pub use self::{
     probability::Probability,
     profile::Profile,
     provider::SimulatorP2P,
+    seeds::run_seeds,
     stream::{SimulatorRecv, SimulatorSend},
     swarm::Swarm,
     trace::{Trace, TraceHash, TraceMode},
