@@ -9,7 +9,7 @@ use p2p::P2PError;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LinkChange, LinkConfig, Plan, Profile,
+    Fault, LinkChange, LinkConfig, Place, Plan, Profile,
     text::{parse_duration, print_duration},
     workload::{Registry, Step, complete_knobs, find_mutant, unknown},
 };
@@ -86,6 +86,7 @@ impl Case {
             find_mutant(&**workload, mutant)?;
         }
         complete_knobs(&**workload, &mut self.knobs)?;
+        Fault::Link(self.links.change).check_place(&Place::everywhere())?;
         let peers = || self.peers.iter().map(String::as_str);
         if let Some(step) = self.steps.iter().find(|step| !self.peers.contains(&step.peer)) {
             return Err(unknown("a step's peer", &step.peer, peers()));

@@ -147,6 +147,7 @@ fn a_scenario_that_cannot_be_says_what_was_expected() {
         ("workload = 'counter'\n[knobs]\nads = 3", "the nearest is \"adds\""),
         ("workload = 'counter'\n[knobs]\nadds = 0", "from 1 to 10000"),
         ("workload = 'counter'\n[link]\nloss = 1.5", "from 0 to 1"),
+        ("workload = 'counter'\n[link]\nbandwidth-bytes = 0", "at least 1"),
         ("workload = 'counter'\n[swarm]\nkaos = '1s'", "the nearest is \"chaos\""),
         ("workload = 'counter'\n[swarm]\nchaos = '1ms'", "a second at least"),
         ("workload = 'counter'\n[swarm]\nomit = ['crsh']", "the nearest is \"crash\""),
