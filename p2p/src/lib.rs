@@ -27,6 +27,7 @@ mod error;
 mod listener;
 mod peer;
 mod provider;
+mod quality;
 mod select;
 mod status;
 mod stream;
@@ -51,6 +52,7 @@ pub use self::{
     listener::P2PListener,
     peer::{PeerAddr, PeerId, PeerInfo},
     provider::{P2PProvider, P2PProviderExt},
+    quality::Quality,
     runtime::{BoxFuture, Instant, Interval, Rng, Runtime, RuntimeExt, TaskHandle, Timer, TokioRuntime},
     status::{
         CLOSE_REASON_BYTES_MAX, Capability, Check, CloseCode, CloseReason, ConnectionLimits, ConnectionState,
