@@ -87,3 +87,8 @@ pub use self::{
     swarm::Swarm,
     trace::{Trace, TraceHash, TraceMode},
 };
+
+/// The guide's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/SIMULATOR.md")]
+struct Guide;
