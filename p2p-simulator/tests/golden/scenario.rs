@@ -84,7 +84,7 @@ async fn exchange(node: &Node, connection: &mut Option<Arc<dyn P2PConnection>>, 
         link.send(format!("round {round}").into()).await?;
         link.recv().await?;
         link.send_datagram(vec![round as u8; 300].into())?;
-        if round % 4 == 0 {
+        if round.is_multiple_of(4) {
             let BiStream { mut send, mut recv } = link.open_stream().await?;
             // A stream that fails does so because the connection is lost, which the next call says.
             let _ = send.write_all(&[round as u8; STREAM_BYTES]).await;
