@@ -27,8 +27,8 @@ mod error;
 mod listener;
 mod peer;
 mod provider;
-mod quality;
 mod select;
+mod stats;
 mod status;
 mod stream;
 mod ticket;
@@ -52,11 +52,11 @@ pub use self::{
     listener::P2PListener,
     peer::{PeerAddr, PeerId, PeerInfo},
     provider::{P2PProvider, P2PProviderExt},
-    quality::Quality,
     runtime::{BoxFuture, Instant, Interval, Rng, Runtime, RuntimeExt, TaskHandle, Timer, TokioRuntime},
+    stats::{Bandwidth, ConnectionStats, Quality, RoundTrips},
     status::{
         CLOSE_REASON_BYTES_MAX, Capability, Check, CloseCode, CloseReason, ConnectionLimits, ConnectionState,
-        ConnectionStats, Negotiated, Path, ProviderStatus, Refusal, RefusalCode,
+        Negotiated, Path, ProviderStatus, Refusal, RefusalCode,
     },
     stream::{BiStream, RecvHalf, RecvStream, SendHalf, SendStream},
     ticket::Ticket,

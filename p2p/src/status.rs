@@ -350,34 +350,3 @@ pub struct ConnectionLimits {
     /// Streams this side may have open at once; the next [`open_stream`](crate::P2PConnection::open_stream) waits.
     pub streams_max: usize,
 }
-
-/// Counters of a connection since it was established. They move while data moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct ConnectionStats {
-    /// Messages accepted by `send`.
-    pub messages_sent: u64,
-    /// Messages returned by `recv`.
-    pub messages_received: u64,
-    /// Bytes of messages, streams and datagrams accepted for sending, without framing.
-    pub bytes_sent: u64,
-    /// Bytes of messages, streams and datagrams handed to the application, without framing.
-    pub bytes_received: u64,
-    /// Datagrams accepted for sending.
-    pub datagrams_sent: u64,
-    /// Datagrams handed to the application.
-    pub datagrams_received: u64,
-    /// The round trip as the transport, or failing that the keepalive, measures it.
-    pub rtt: Option<Duration>,
-    /// Packets the transport knows to be lost, if it counts them.
-    pub packets_lost: Option<u64>,
-    /// Packets the transport sent, if it counts them.
-    pub packets_sent: Option<u64>,
-}
-
-impl ConnectionStats {
-    /// Packets lost of those sent, from 0 to 1, where the transport counts them and has sent any.
-    pub fn loss_ratio(&self) -> Option<f64> {
-        let sent = self.packets_sent.filter(|&sent| sent > 0)?;
-        Some((self.packets_lost? as f64 / sent as f64).min(1.0))
-    }
-}

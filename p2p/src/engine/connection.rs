@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::{Poll, Waker},
 };
 
@@ -60,23 +60,7 @@ impl<T: Transport> P2PConnection for Connection<T> {
     }
 
     fn stats(&self) -> ConnectionStats {
-        let core = self.core();
-        let counters = &core.counters;
-        let transport = core.transport.stats();
-        let keepalive_rtt = core.session.lock().rtt();
-        let (messages_sent, message_bytes_sent) = core.outbound.lock().taken();
-        let (messages_received, message_bytes_received) = core.inbound.lock().taken();
-        ConnectionStats {
-            messages_sent,
-            messages_received,
-            bytes_sent: message_bytes_sent + counters.bytes_sent.load(Relaxed),
-            bytes_received: message_bytes_received + counters.bytes_received.load(Relaxed),
-            datagrams_sent: counters.datagrams_sent.load(Relaxed),
-            datagrams_received: counters.datagrams_received.load(Relaxed),
-            rtt: transport.rtt.or(keepalive_rtt),
-            packets_lost: transport.packets_lost,
-            packets_sent: transport.packets_sent,
-        }
+        self.core().stats()
     }
 
     fn state(&self) -> Watch<ConnectionState> {

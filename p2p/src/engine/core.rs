@@ -19,8 +19,10 @@ use super::{
     waiters::{Waiters, wake_all},
 };
 use crate::{
-    CloseCode, CloseReason, ConnectionState, P2PError, Runtime, StreamError, Transport, TransportClosed, WatchSender,
+    Bandwidth, CloseCode, CloseReason, ConnectionState, ConnectionStats, P2PError, Runtime, StreamError, Transport,
+    TransportClosed, WatchSender,
     protocol::{close, handshake::Agreement, session::Session},
+    stats::Meter,
 };
 
 /// The state of one connection. Handles, streams and the driver hold it; [`Guard`] closes it.
@@ -35,6 +37,7 @@ pub(crate) struct Core<T: Transport> {
     pub(crate) session: Mutex<Session>,
     pub(crate) state: WatchSender<ConnectionState>,
     pub(crate) counters: Counters,
+    meter: Mutex<Meter>,
     /// Streams that this side may still open.
     pub(crate) streams: Arc<Semaphore>,
     /// Writing halves that were finished, on their way to the driver, which sees them delivered; `None` once it is gone.
@@ -84,6 +87,7 @@ impl<T: Transport> Core<T> {
             session: Mutex::new(Session::new(now, config.keepalive_interval, config.idle_timeout)),
             state: WatchSender::new(ConnectionState::Connected { path: transport.path().get() }),
             counters: Counters::default(),
+            meter: Mutex::new(Meter::new(now)),
             streams: Arc::new(Semaphore::new(agreement.streams_max)),
             finished_streams: Mutex::new(Some(Vec::new())),
             closed: Mutex::new(None),
@@ -105,6 +109,47 @@ impl<T: Transport> Core<T> {
     /// The waker of the driver, for writes made on its behalf.
     pub(crate) fn driver_waker(&self) -> Waker {
         self.readers.driver().unwrap_or_else(|| Waker::noop().clone())
+    }
+
+    /// What this connection has counted and measured.
+    pub(crate) fn stats(&self) -> ConnectionStats {
+        let transport = self.transport.stats();
+        let (keepalive_rtt, round_trips) = {
+            let session = self.session.lock();
+            (session.rtt(), session.round_trips())
+        };
+        let (messages_sent, _) = self.outbound.lock().taken();
+        let (messages_received, _) = self.inbound.lock().taken();
+        let (bytes_sent, bytes_received) = self.bytes();
+        let bandwidth = self.measure();
+        ConnectionStats {
+            messages_sent,
+            messages_received,
+            bytes_sent,
+            bytes_received,
+            datagrams_sent: self.counters.datagrams_sent.load(Relaxed),
+            datagrams_received: self.counters.datagrams_received.load(Relaxed),
+            rtt: transport.rtt.or(keepalive_rtt),
+            round_trips,
+            packets_lost: transport.packets_lost,
+            packets_sent: transport.packets_sent,
+            bandwidth,
+            duration: self.meter.lock().duration(self.runtime.now()),
+        }
+    }
+
+    /// Measures the bandwidth in use. The driver calls it at each keepalive, so that it is never of long ago.
+    pub(crate) fn measure(&self) -> Bandwidth {
+        let (sent, received) = self.bytes();
+        self.meter.lock().note(self.runtime.now(), sent, received)
+    }
+
+    /// Bytes sent and received.
+    fn bytes(&self) -> (u64, u64) {
+        let (_, sent) = self.outbound.lock().taken();
+        let (_, received) = self.inbound.lock().taken();
+        let Counters { bytes_sent, bytes_received, .. } = &self.counters;
+        (sent + bytes_sent.load(Relaxed), received + bytes_received.load(Relaxed))
     }
 
     pub(crate) fn close_reason(&self) -> Option<CloseReason> {
@@ -131,6 +176,7 @@ impl<T: Transport> Core<T> {
         if let Some((code, text)) = wire {
             self.transport.close(code, text);
         }
+        self.meter.lock().end(self.runtime.now());
         let senders = self.outbound.lock().close(reason.clone());
         senders.into_values().for_each(Waker::wake);
         self.inbound.lock().close(reason.clone());

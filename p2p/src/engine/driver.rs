@@ -167,6 +167,7 @@ impl<T: Transport> Driver<T> {
                 return;
             }
             let event = self.core.session.lock().handle_timeout(self.core.runtime.now());
+            self.core.measure();
             if let Some(event) = event {
                 return self.handle(event);
             }

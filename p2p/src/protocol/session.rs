@@ -8,7 +8,7 @@ use super::{
     Violation,
     control::{self, Control},
 };
-use crate::Instant;
+use crate::{Instant, RoundTrips};
 
 /// One side of a connection's control stream. It is handed frames and the time, and is asked what to send and when to
 /// wake it.
@@ -22,6 +22,7 @@ pub struct Session {
     unanswered: Option<(u64, Instant)>,
     keepalives: u64,
     rtt: Option<Duration>,
+    round_trips: RoundTrips,
     ours: Finishing,
     theirs: Finishing,
     outgoing: BytesMut,
@@ -66,6 +67,7 @@ impl Session {
             unanswered: None,
             keepalives: 0,
             rtt: None,
+            round_trips: RoundTrips::default(),
             ours: Finishing::No,
             theirs: Finishing::No,
             outgoing: BytesMut::new(),
@@ -92,6 +94,7 @@ impl Session {
                 {
                     self.unanswered = None;
                     let sample = now - sent;
+                    self.round_trips.record(sample);
                     // RFC 6298 §2: a new sample counts for one eighth.
                     self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
                 }
@@ -192,9 +195,14 @@ impl Session {
         (!self.outgoing.is_empty()).then(|| self.outgoing.split().freeze())
     }
 
-    /// The round trip as keepalives measure it.
+    /// The round trip as keepalives measure it, smoothed.
     pub const fn rtt(&self) -> Option<Duration> {
         self.rtt
+    }
+
+    /// The round trips that the keepalives measured.
+    pub const fn round_trips(&self) -> RoundTrips {
+        self.round_trips
     }
 }
 

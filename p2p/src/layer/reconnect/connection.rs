@@ -79,16 +79,24 @@ impl P2PConnection for ReconnectConnection {
             (None, 0) => None,
             (packets, earlier) => Some(packets.unwrap_or(0) + earlier + dropped),
         };
+        let mut round_trips = *counters.earlier_round_trips.lock();
+        round_trips.extend(&present.round_trips);
+        let (bytes_sent, bytes_received) = (counters.bytes_sent.load(Relaxed), counters.bytes_received.load(Relaxed));
+        let now = session.runtime().now();
+        let mut meter = session.meter.lock();
         ConnectionStats {
             messages_sent: counters.messages_sent.load(Relaxed),
             messages_received: counters.messages_received.load(Relaxed),
-            bytes_sent: counters.bytes_sent.load(Relaxed),
-            bytes_received: counters.bytes_received.load(Relaxed),
+            bytes_sent,
+            bytes_received,
             datagrams_sent: counters.datagrams_sent.load(Relaxed),
             datagrams_received: counters.datagrams_received.load(Relaxed),
             rtt: present.rtt,
+            round_trips,
             packets_lost: total(present.packets_lost, lost.load(Relaxed)),
             packets_sent: total(present.packets_sent, sent.load(Relaxed)),
+            bandwidth: meter.note(now, bytes_sent, bytes_received),
+            duration: meter.duration(now),
         }
     }
 

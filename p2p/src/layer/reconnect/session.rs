@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     CloseCode, CloseReason, ConnectionConfig, ConnectionState, Instant, Negotiated, P2PConnection, P2PProvider,
-    PeerAddr, PeerId, Result, Runtime, WatchSender, engine::Waiters, protocol::close,
+    PeerAddr, PeerId, Result, RoundTrips, Runtime, WatchSender, engine::Waiters, protocol::close, stats::Meter,
 };
 
 /// One session. Handles, streams and its driver share it.
@@ -40,6 +40,7 @@ pub(super) struct Session {
     pub(super) streams: Arc<Semaphore>,
     pub(super) watch: WatchSender<ConnectionState>,
     pub(super) counters: Counters,
+    pub(super) meter: Mutex<Meter>,
     /// Largest datagram of the last transport.
     pub(super) datagram_bytes_max: Mutex<Option<usize>>,
     state: Mutex<State>,
@@ -67,6 +68,8 @@ pub(super) struct Counters {
     pub(super) datagrams_dropped: AtomicU64,
     /// Packets that earlier transports lost and sent.
     pub(super) earlier_packets: [AtomicU64; 2],
+    /// Round trips over earlier transports.
+    pub(super) earlier_round_trips: Mutex<RoundTrips>,
 }
 
 pub(super) fn count(counter: &AtomicU64, by: usize) {
@@ -105,15 +108,16 @@ impl Session {
             peer,
             role,
             config,
-            shared,
             negotiated,
             message_bytes_max: limits.message_bytes_max,
             streams_max,
             streams: Arc::new(Semaphore::new(streams_max)),
             watch: WatchSender::new(ConnectionState::Connected { path }),
             counters: Counters::default(),
+            meter: Mutex::new(Meter::new(shared.runtime.now())),
             datagram_bytes_max: Mutex::new(limits.datagram_bytes_max),
             state: Mutex::new(state),
+            shared,
         })
     }
 
@@ -146,7 +150,8 @@ impl Session {
                 Finish::Done => 0,
                 Finish::No | Finish::Begun => state.messages.unacknowledged(),
             };
-            self.note_packets(state.link.as_ref());
+            self.note_measurements(state.link.as_ref());
+            self.meter.lock().end(self.runtime().now());
             state.end(reason.clone(), wire);
             unacknowledged
         };
@@ -178,7 +183,7 @@ impl Session {
     /// Lets go of the present transport, if there is one, taking what had arrived.
     pub(super) fn suspend(&self, state: &mut State) {
         let Some(link) = &state.link else { return };
-        self.note_packets(Some(link));
+        self.note_measurements(Some(link));
         let totals = &self.shared.totals;
         totals.losses.add(1);
         if state.has_unacknowledged() {
@@ -190,12 +195,13 @@ impl Session {
         self.watch.set(ConnectionState::Reconnecting { since, attempt: 0 });
     }
 
-    fn note_packets(&self, link: Option<&Link>) {
+    fn note_measurements(&self, link: Option<&Link>) {
         let Some(link) = link else { return };
         let stats = link.connection.stats();
         for (counter, packets) in self.counters.earlier_packets.iter().zip([stats.packets_lost, stats.packets_sent]) {
             count(counter, packets.unwrap_or(0) as usize);
         }
+        self.counters.earlier_round_trips.lock().extend(&stats.round_trips);
     }
 
     /// Another transport is here. `theirs` is how far the peer says that it has come; on the accepting side it said so

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::ConnectionStats;
+use super::ConnectionStats;
 
 /// How good a connection is for two people who talk over it, the strictest common use.
 ///
