@@ -16,6 +16,7 @@
 //! # Map
 //! - [`timeout`]: each attempt has a deadline. Innermost.
 //! - [`reconnect`]: a connection outlives its transport.
+//! - [`compression`]: messages take fewer bytes.
 //! - [`routes`]: one peer, several ways to it. A provider over providers, under everything else.
 //! - [`rate_limit`]: limits how often things happen. [`limits`]: limits how much there is at once.
 //! - [`metrics`]: counts what passes. Outermost.
@@ -60,6 +61,7 @@
 mod answer;
 #[macro_use]
 mod forward;
+pub mod compression;
 mod held;
 pub mod limits;
 pub mod metrics;
@@ -72,6 +74,7 @@ pub mod timeout;
 use crate::{P2PProvider, Result};
 
 pub use self::{
+    compression::{Compression, CompressionConfig, CompressionTotals},
     limits::{Bounds, Limits},
     metrics::Metrics,
     pool::{Check, LazyPeer, Pool, PoolConfig, PoolStats, PooledConnection},
@@ -109,6 +112,11 @@ pub trait LayerExt: P2PProvider + Sized {
     /// [`InvalidInput`](crate::P2PError::InvalidInput) names a setting that cannot be used.
     fn with_reconnect(self, config: ReconnectConfig) -> Result<Reconnect<Self>> {
         Reconnect::new(self, config)
+    }
+
+    /// Compresses messages where both sides have this layer. See [`Compression`].
+    fn with_compression(self, config: CompressionConfig) -> Compression<Self> {
+        Compression::new(self, config)
     }
 
     /// Counts what passes, by way of `recorder`. See [`Metrics`].
