@@ -7,7 +7,7 @@ use p2p::{
     P2PProvider,
     conformance::{Capabilities, Harness, PROPERTIES, Silence, Verdict},
     conformance_tests,
-    layer::{Bounds, Deadlines, LayerExt, Rate, RateLimits, Rates, Traffic},
+    layer::{Bounds, CompressionConfig, Deadlines, LayerExt, Rate, RateLimits, Rates, StackConfig, Traffic, stack},
     memory::{MemoryNetwork, MemoryP2P},
     mock::Overlay,
 };
@@ -106,6 +106,21 @@ mod through_both {
     conformance_tests!(
         #[tokio::test(start_paused = true)]
         Memory(|memory| { Arc::new(memory.with_timeout(Deadlines::default()).with_metrics(&metrics::NoopRecorder)) })
+    );
+}
+
+mod through_the_whole_stack {
+    use super::*;
+    conformance_tests!(
+        #[tokio::test(start_paused = true)]
+        Memory(|memory| {
+            let config = StackConfig {
+                rate_limits: Some(rarely()),
+                compression: Some(CompressionConfig::default().with_threshold_bytes(0)),
+                ..StackConfig::default()
+            };
+            stack(memory, &config, Some(&metrics::NoopRecorder)).unwrap().provider
+        })
     );
 }
 

@@ -21,32 +21,42 @@
 //! - [`rate_limit`]: limits how often things happen. [`limits`]: limits how much there is at once.
 //! - [`metrics`]: counts what passes. Outermost.
 //! - [`pool`]: shares connections among those who dial. Above the stack, for clients.
+//! - [`stack`](mod@stack): all of them from one configuration.
 //!
 //! # Order
-//! Written in the order of the calls: what is nearest to the network comes first.
+//! Written in the order of the calls: what is nearest to the network comes first. [`stack`] builds this one from a
+//! [`StackConfig`], and refuses those that cannot work.
 //!
 //! | from the network outwards | why there |
 //! |---|---|
 //! | [`Timeout`] | bounds *one attempt*; around a layer that dials again it would bound all of them together |
-//! | layers that dial again, limit or transform | see every attempt, and its failure by name |
+//! | [`Limits`], [`RateLimit`] | see every transport, so a peer that dials again and again meets them |
+//! | [`Reconnect`] | sees each attempt fail by name |
+//! | [`Compression`] | what may have to be sent again is kept, and sent again, compressed |
 //! | [`Metrics`] | counts what the application gets, once, whatever it took below |
 //!
-//! The other order compiles, runs, and answers another question. Here the deadline passes *outside* of the counting, so
+//! Other orders compile, run, and answer another question. Here the deadline passes *outside* of the counting, so
 //! an attempt that ran into it was, to `Metrics`, merely dropped by its caller: `p2p_connect_attempts_total` says
-//! `cancelled` where an operator looks for `timeout`.
+//! `cancelled` where an operator looks for `timeout`. And compression *below* `Reconnect` does its work again at each
+//! resume, while messages wait for their acknowledgement, and fill the replay's budget, in full size.
 //!
 //! ```
-//! use p2p::{layer::{Deadlines, LayerExt}, memory::MemoryNetwork};
+//! use p2p::{layer::{CompressionConfig, Deadlines, LayerExt, ReconnectConfig}, memory::MemoryNetwork};
 //!
 //! let network = MemoryNetwork::new();
 //! let right = network.provider("alice")
 //!     .with_timeout(Deadlines::default())
+//!     .with_reconnect(ReconnectConfig::default())?
+//!     .with_compression(CompressionConfig::default())
 //!     .with_metrics(&metrics::NoopRecorder);
 //! let wrong = network.provider("bob")
 //!     .with_metrics(&metrics::NoopRecorder)
+//!     .with_compression(CompressionConfig::default())
+//!     .with_reconnect(ReconnectConfig::default())?
 //!     .with_timeout(Deadlines::default());
-//! # assert!(right.to_string().starts_with("Metrics(Timeout("));
-//! # assert!(wrong.to_string().starts_with("Timeout(Metrics("));
+//! # assert!(right.to_string().starts_with("Metrics(Compression(Reconnect(Timeout("));
+//! # assert!(wrong.to_string().starts_with("Timeout(Reconnect(Compression(Metrics("));
+//! # Ok::<(), p2p::P2PError>(())
 //! ```
 //!
 //! # Writing a layer
@@ -69,6 +79,7 @@ pub mod pool;
 pub mod rate_limit;
 pub mod reconnect;
 pub mod routes;
+pub mod stack;
 pub mod timeout;
 
 use crate::{P2PProvider, Result};
@@ -81,6 +92,7 @@ pub use self::{
     rate_limit::{Rate, RateLimit, RateLimits, Rates, Traffic},
     reconnect::{Reconnect, ReconnectConfig, ReconnectTotals},
     routes::{Route, Routes, RoutesHandle, Turn},
+    stack::{LayerKind, Stack, StackConfig, stack},
     timeout::{Deadlines, Timeout},
 };
 
