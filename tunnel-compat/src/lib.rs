@@ -1,14 +1,27 @@
-//! The legacy tunnel: what its home servers and its tunnel server say to each other, readable and writable.
+//! The legacy tunnel, and the way off it: both of its ends, and a bridge that takes its place.
 //!
 //! ```text
 //! remote app ──HTTP, WebSocket──► tunnel server ◄──one WebSocket── home side ──HTTP──► the home's server
 //!                                      │   requests, as JSON text  ──►  │
 //!                                      │ ◄──  responses, in packets     │
+//!
+//! remote app ──HTTP, WebSocket──► gateway, beside the app ──streams between peers──► home side ──HTTP──► the home's server
 //! ```
 //!
-//! - [`wire`]: every message of that one WebSocket, byte for byte. No sockets, no tasks, no clock.
+//! # Where to start
+//! - [`route`]: the way a request takes to the home, as one trait. What calls it: the server and the gateway.
+//! - [`connector`]: the byte streams that everything stands on. [`tcp`]: those of the edge. [`peer`]: those between peers.
+//! - [`socket`]: WebSockets, as messages.
+//! - [`endpoint`]: further WebSockets on the tunnel server.
+//! - [`wire`]: every message of the legacy tunnel's one WebSocket, byte for byte. No sockets, no tasks, no clock.
 //!
 //! What is written here, the real programs read; what they write, with their defects, is read here, or refused with a
 //! reason. What they panic on is an error.
 
+pub mod connector;
+pub mod endpoint;
+pub mod peer;
+pub mod route;
+pub mod socket;
+pub mod tcp;
 pub mod wire;
