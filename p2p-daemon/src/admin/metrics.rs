@@ -1,21 +1,24 @@
 //! The recorder behind `/metrics`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fmt, sync::Arc, time::Duration};
 
-use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics::{Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use metrics_process::Collector;
 use p2p::layer::metrics::{FAMILIES, FamilyKind};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Collects metrics for Prometheus. Parts of the daemon are handed its [`recorder`](Self::recorder); none is global.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct MetricsExport {
-    recorder: PrometheusRecorder,
+    recorder: Arc<PrometheusRecorder>,
+    /// Memory, processor time, files: read when somebody looks.
+    process: Collector,
 }
 
 impl MetricsExport {
-    /// A recorder that knows the buckets of every histogram, and holds `p2p_build_info` and
-    /// `process_start_time_seconds`. `provider` names what the daemon stands on.
+    /// A recorder that knows the buckets of every histogram, and holds `p2p_build_info` and the process's own figures.
+    /// `provider` names what the daemon stands on.
     pub fn new(provider: &str) -> Self {
         let histograms = FAMILIES.iter().filter_map(|family| match family.kind {
             FamilyKind::Histogram { buckets } => Some((family.name, buckets)),
@@ -26,53 +29,47 @@ impl MetricsExport {
                 let matcher = Matcher::Full(name.to_owned());
                 builder.set_buckets_for_metric(matcher, buckets).expect("every histogram has buckets")
             });
-        let export = Self { recorder: builder.build_recorder() };
-        export.describe_process(provider);
+        let export = Self { recorder: Arc::new(builder.build_recorder()), process: Collector::default() };
+        export.describe_build(provider);
+        metrics::with_local_recorder(&*export.recorder, || export.process.describe());
         export
     }
 
     /// What to count with.
-    pub const fn recorder(&self) -> &PrometheusRecorder {
+    pub fn recorder(&self) -> &PrometheusRecorder {
         &self.recorder
     }
 
-    /// All metrics as text.
+    /// All metrics, in Prometheus's text format, version 0.0.4.
     pub fn render(&self) -> String {
+        metrics::with_local_recorder(&*self.recorder, || self.process.collect());
         self.recorder.handle().render()
     }
 
-    /// What [`AdminServer`](super::AdminServer) renders, and the exporter's upkeep, which bounds its memory while nobody
-    /// scrapes. Never ends.
-    pub(super) fn handle(&self) -> (PrometheusHandle, impl Future<Output = ()> + Send + use<>) {
+    /// The exporter's upkeep, which bounds its memory while nobody scrapes. Never ends.
+    pub(super) fn upkeep(&self) -> impl Future<Output = ()> + Send + use<> {
         let handle = self.recorder.handle();
-        let kept = handle.clone();
-        let upkeep = async move {
+        async move {
             let mut ticks = interval(UPKEEP_PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                kept.run_upkeep();
+                handle.run_upkeep();
             }
-        };
-        (handle, upkeep)
+        }
     }
 
-    fn describe_process(&self, provider: &str) {
-        let gauge = |name: &'static str, unit, help: &'static str, labels: Vec<Label>, value: f64| {
-            self.recorder.describe_gauge(name.into(), unit, help.into());
-            self.recorder.register_gauge(&Key::from_parts(name, labels), &METADATA).set(value);
-        };
-        let version = Label::new("version", env!("CARGO_PKG_VERSION"));
-        let provider = Label::new("impl", provider.to_owned());
-        gauge("p2p_build_info", None, "What runs here. Always 1.", vec![version, provider], 1.0);
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        gauge(
-            "process_start_time_seconds",
-            Some(Unit::Seconds),
-            "When the process started, since the Unix epoch.",
-            Vec::new(),
-            since_epoch.as_secs_f64(),
-        );
+    fn describe_build(&self, provider: &str) {
+        let name = "p2p_build_info";
+        let labels = vec![Label::new("version", env!("CARGO_PKG_VERSION")), Label::new("impl", provider.to_owned())];
+        self.recorder.describe_gauge(name.into(), None, "What runs here. Always 1.".into());
+        self.recorder.register_gauge(&Key::from_parts(name, labels), &METADATA).set(1.0);
+    }
+}
+
+impl fmt::Debug for MetricsExport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetricsExport")
     }
 }
 
@@ -114,7 +111,14 @@ mod tests {
         ("p2p_sends_waiting", "gauge"),
         ("p2p_streams_opened_total", "counter"),
         ("p2p_time_to_direct_seconds", "histogram"),
+        ("process_cpu_seconds_total", "counter"),
+        ("process_max_fds", "gauge"),
+        ("process_open_fds", "gauge"),
+        ("process_resident_memory_bytes", "gauge"),
         ("process_start_time_seconds", "gauge"),
+        ("process_threads", "gauge"),
+        ("process_virtual_memory_bytes", "gauge"),
+        ("process_virtual_memory_max_bytes", "gauge"),
     ];
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/metrics` | Prometheus text |
+//! | `/metrics` | Prometheus text, or OpenMetrics for who asks for that |
 //! | `/livez` | 200 for as long as the process answers at all |
 //! | `/readyz` | each check by name and problem, as JSON; 200 if all are well, 503 if not |
 //!
@@ -11,6 +11,7 @@
 
 mod health;
 mod metrics;
+mod openmetrics;
 mod server;
 
 pub use self::{

@@ -7,12 +7,11 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -20,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Health, MetricsExport};
+use super::{Health, MetricsExport, openmetrics};
 use crate::{Error, accept::Acceptor};
 
 /// Where the admin interface listens.
@@ -76,11 +75,10 @@ impl AdminServer {
             return Err(Error::AdminNotLoopback { addr });
         }
         let acceptor = Acceptor::bind(addr, "--admin").await?;
-        let (metrics, upkeep) = export.handle();
         let addr = acceptor.local_addr();
         let mut tasks = JoinSet::new();
-        tasks.spawn(upkeep);
-        tasks.spawn(serve(acceptor, Arc::new(Routes { metrics, health })));
+        tasks.spawn(export.upkeep());
+        tasks.spawn(serve(acceptor, Arc::new(Routes { metrics: export.clone(), health })));
         Ok(Self { addr, _tasks: tasks })
     }
 
@@ -136,7 +134,7 @@ async fn answer(tcp: TcpStream, routes: Arc<Routes>, _permit: OwnedSemaphorePerm
 }
 
 struct Routes {
-    metrics: PrometheusHandle,
+    metrics: MetricsExport,
     health: Health,
 }
 
@@ -148,7 +146,7 @@ impl Routes {
             return response;
         }
         match request.uri().path() {
-            "/metrics" => respond(StatusCode::OK, PROMETHEUS_TEXT, self.metrics.render()),
+            "/metrics" => self.metrics(request),
             "/livez" => respond(StatusCode::OK, TEXT, "ok\n"),
             "/readyz" => {
                 let report = self.health.report();
@@ -158,6 +156,18 @@ impl Routes {
             }
             _ => respond(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /livez and /readyz\n"),
         }
+    }
+
+    fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let text = self.metrics.render();
+        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let mut response = if openmetrics::is_preferred(accept) {
+            respond(StatusCode::OK, openmetrics::CONTENT_TYPE, openmetrics::from_prometheus(&text))
+        } else {
+            respond(StatusCode::OK, PROMETHEUS_TEXT, text)
+        };
+        response.headers_mut().insert(VARY, "Accept".parse().expect("plain ASCII"));
+        response
     }
 }
 

@@ -12,4 +12,6 @@ mod forwarding;
 #[cfg_attr(not(feature = "p2p-iroh"), expect(dead_code, reason = "only the demo runs without iroh"))]
 mod process;
 #[cfg(feature = "p2p-iroh")]
+mod prometheus;
+#[cfg(feature = "p2p-iroh")]
 mod service;
