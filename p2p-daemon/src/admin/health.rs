@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use metrics::{Key, Label, Level, Metadata, Recorder};
 use p2p::{Check, P2PProvider, ProviderStatus, Watch};
 use serde::Serialize;
 
@@ -53,7 +54,24 @@ impl Health {
         let checks: Vec<_> = self.0.iter().flat_map(|source| source()).collect();
         Report { ready: checks.iter().all(|check| check.problem.is_none()), checks }
     }
+
+    /// Exports each check as it is now: 1 if all is well, else 0. What checks there are is the operator's choice, not a peer's.
+    pub(super) fn record(&self, recorder: &dyn Recorder) {
+        recorder.describe_gauge(
+            STATUS.into(),
+            None,
+            "Whether a check is well: 1, or 0 for a reason that /readyz gives.".into(),
+        );
+        for check in self.report().checks {
+            let key = Key::from_parts(STATUS, vec![Label::new("check", check.name)]);
+            recorder.register_gauge(&key, &METADATA).set(if check.problem.is_none() { 1.0 } else { 0.0 });
+        }
+    }
 }
+
+const STATUS: &str = "p2p_health_status";
+
+const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

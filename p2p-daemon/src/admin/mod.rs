@@ -9,6 +9,8 @@
 //! There is no authentication, so [`AdminServer`] refuses to listen anywhere but on loopback. [`Health`] and
 //! [`MetricsExport`] are what it shows.
 
+#[cfg(test)]
+mod golden;
 mod health;
 mod metrics;
 mod openmetrics;

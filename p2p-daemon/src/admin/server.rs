@@ -159,6 +159,7 @@ impl Routes {
     }
 
     fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        self.health.record(self.metrics.recorder());
         let text = self.metrics.render();
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let mut response = if openmetrics::is_preferred(accept) {

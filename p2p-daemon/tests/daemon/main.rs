@@ -5,6 +5,8 @@ mod admin;
 #[cfg(feature = "p2p-iroh")]
 mod bad_input;
 mod demo;
+#[cfg(target_os = "linux")]
+mod deploy;
 #[cfg(all(feature = "p2p-iroh", unix))]
 mod endings;
 #[cfg(feature = "p2p-iroh")]
@@ -15,3 +17,5 @@ mod process;
 mod prometheus;
 #[cfg(feature = "p2p-iroh")]
 mod service;
+#[cfg(any(feature = "p2p-iroh", target_os = "linux"))]
+mod tool;

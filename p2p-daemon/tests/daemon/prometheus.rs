@@ -14,18 +14,8 @@ use std::{
 use crate::{
     process::{P2pd, PATIENCE, addr_in},
     service::{connect, echo, get, serve, share},
+    tool,
 };
-
-/// Whether to go on with a test that needs the program.
-#[expect(clippy::print_stderr, reason = "who runs the test should know")]
-fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    assert!(found || std::env::var_os("PROMETHEUS").is_none_or(|v| v != "required"), "{program} is required here");
-    if !found {
-        eprintln!("skipped: there is no {program}");
-    }
-    found
-}
 
 fn admin(side: &P2pd) -> SocketAddr {
     addr_in(&side.says("Watch it at"))
@@ -89,7 +79,7 @@ impl Drop for Prometheus {
 #[test]
 fn prometheus_knows_what_was_forwarded() {
     use std::io::Read;
-    if !has("prometheus") {
+    if !tool::is_here("prometheus", "PROMETHEUS") {
         return;
     }
     let (share, ticket) = share(serve(echo), &["--name", "echo"]);
@@ -109,7 +99,7 @@ fn prometheus_knows_what_was_forwarded() {
 
 #[test]
 fn promtool_finds_nothing_to_improve() {
-    if !has("promtool") {
+    if !tool::is_here("promtool", "PROMETHEUS") {
         return;
     }
     let (share, _) = share(serve(echo), &[]);

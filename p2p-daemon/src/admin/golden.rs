@@ -1,0 +1,88 @@
+//! The one list of what is exported, and everything that is written against it: dashboards and alerts.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use p2p::{layer::LayerExt, memory::MemoryNetwork};
+use serde_json::Value;
+
+use super::{Health, MetricsExport};
+use crate::{Shutdown, forward};
+
+// No name changes or vanishes by accident, and all are there before anything has happened.
+const GOLDEN: &[(&str, &str)] = &[
+    ("p2p_backpressure_seconds_total", "counter"),
+    ("p2p_build_info", "gauge"),
+    ("p2p_bytes_total", "counter"),
+    ("p2p_connect_attempts_total", "counter"),
+    ("p2p_connect_duration_seconds", "histogram"),
+    ("p2p_connections", "gauge"),
+    ("p2p_connections_closed_total", "counter"),
+    ("p2p_connections_opened_total", "counter"),
+    ("p2p_datagrams_dropped_total", "counter"),
+    ("p2p_datagrams_total", "counter"),
+    ("p2p_forward_bytes_total", "counter"),
+    ("p2p_forward_errors_total", "counter"),
+    ("p2p_forward_streams", "gauge"),
+    ("p2p_forward_streams_opened_total", "counter"),
+    ("p2p_health_status", "gauge"),
+    ("p2p_messages_total", "counter"),
+    ("p2p_path_changes_total", "counter"),
+    ("p2p_path_rtt_seconds", "histogram"),
+    ("p2p_send_queue_full_total", "counter"),
+    ("p2p_sends_waiting", "gauge"),
+    ("p2p_streams_opened_total", "counter"),
+    ("p2p_time_to_direct_seconds", "histogram"),
+    ("process_cpu_seconds_total", "counter"),
+    ("process_max_fds", "gauge"),
+    ("process_open_fds", "gauge"),
+    ("process_resident_memory_bytes", "gauge"),
+    ("process_start_time_seconds", "gauge"),
+    ("process_threads", "gauge"),
+    ("process_virtual_memory_bytes", "gauge"),
+    ("process_virtual_memory_max_bytes", "gauge"),
+];
+
+#[tokio::test]
+async fn the_names_are_those_of_the_golden_list_from_the_start() {
+    let export = MetricsExport::new("memory");
+    let stack = MemoryNetwork::new().provider("alice").with_metrics(export.recorder());
+    Health::default().with_provider(&stack).with_shutdown(Shutdown::new(Duration::ZERO).1).record(export.recorder());
+    forward::register(export.recorder(), "web");
+
+    let text = export.render();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let types: BTreeMap<_, _> = types.collect();
+    assert_eq!(types, GOLDEN.iter().copied().collect(), "{text}");
+    for (name, _) in GOLDEN {
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+    }
+}
+
+#[test]
+fn the_dashboard_names_only_what_is_exported() {
+    let dashboard: Value = serde_json::from_str(include_str!("../../deploy/grafana/p2pd.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let expressions: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+    assert!(expressions.len() > 20, "{}", expressions.len());
+    expressions.iter().for_each(|expression| exported(expression));
+    exported(dashboard["templating"]["list"][1]["definition"].as_str().unwrap());
+}
+
+#[test]
+fn the_alerts_name_only_what_is_exported() {
+    exported(include_str!("../../deploy/prometheus/alerts.yml"));
+}
+
+/// Panics at a name of ours that is not in the list.
+#[track_caller]
+fn exported(expressions: &str) {
+    let words = expressions.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    for name in words.filter(|word| word.starts_with("p2p_") || word.starts_with("process_")) {
+        let known = GOLDEN.iter().any(|&(family, kind)| match kind {
+            "histogram" => ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(family)),
+            _ => family == name,
+        });
+        assert!(known, "nothing exports {name}, which stands in {expressions}");
+    }
+}
