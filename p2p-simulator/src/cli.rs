@@ -4,7 +4,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command line")]
 
 use std::{
-    io::IsTerminal,
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -16,9 +17,10 @@ use p2p::P2PError;
 use crate::{
     capsule::Capsule,
     case::invalid,
-    runner::{Report, Settings, sweep},
+    runner::{Report, Settings, sweep, trace_case},
     scenario::Scenario,
     shrink::{Blame, Shrunk, shrink},
+    trace::TraceMode,
     workload::Registry,
 };
 
@@ -50,6 +52,8 @@ enum Command {
         #[arg(long)]
         save: Option<PathBuf>,
     },
+    /// Runs a capsule again and writes down what happened
+    Trace(TraceCapsule),
     /// Shows the workloads, with their knobs and mutants
     List,
 }
@@ -81,6 +85,24 @@ struct Run {
     regressions: Option<PathBuf>,
 }
 
+#[derive(Parser)]
+struct TraceCapsule {
+    /// The capsule's file
+    capsule: PathBuf,
+    /// A page to look at in a browser; it needs nothing else
+    #[arg(long, required_unless_present_any = ["perfetto", "json_lines"])]
+    html: Option<PathBuf>,
+    /// JSON for https://ui.perfetto.dev
+    #[arg(long)]
+    perfetto: Option<PathBuf>,
+    /// A line of JSON for each record
+    #[arg(long)]
+    json_lines: Option<PathBuf>,
+    /// The first record that is written, for what happened late in a long run
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+}
+
 /// Failures of one kind that are saved and shown; of the others only the number.
 const SHOWN_MAX: usize = 5;
 
@@ -90,6 +112,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Run(run) => run.run(&registry),
         Command::Replay { capsule } => replay(&capsule, &registry),
         Command::Shrink { capsule, save } => shrink_capsule(&capsule, save, &registry),
+        Command::Trace(trace) => trace.run(&registry),
         Command::List => {
             list(&registry);
             Ok(true)
@@ -203,6 +226,42 @@ fn shrink_capsule(path: &Path, to: Option<PathBuf>, registry: &Registry) -> Resu
     }
     println!("  p2p-sim replay {}", to.display());
     Ok(false)
+}
+
+impl TraceCapsule {
+    /// Whether the run did not fail, and was that of the capsule.
+    fn run(&self, registry: &Registry) -> Result<bool, P2PError> {
+        let capsule = Capsule::load(&self.capsule, registry)?;
+        let (outcome, trace) = trace_case(&capsule.case, registry, TraceMode::KeepFrom(self.from))?;
+        let failure = outcome.failure.as_ref().map(ToString::to_string);
+        let title = format!("{}, seed {}", capsule.case.workload, capsule.case.seed);
+        if let Some(path) = &self.html {
+            write(path, |out| trace.write_html(out, &title, failure.as_deref()))?;
+        }
+        if let Some(path) = &self.perfetto {
+            write(path, |out| trace.write_perfetto(out))?;
+        }
+        if let Some(path) = &self.json_lines {
+            write(path, |out| trace.write_json_lines(out))?;
+        }
+        println!("{} of {} records, {}", trace.kept.len(), trace.records, failure.as_deref().unwrap_or("no failure"));
+        if outcome.hash != capsule.hash {
+            println!("another run than the capsule's: the program has changed, or does not replay");
+        }
+        Ok(outcome.failure.is_none() && outcome.hash == capsule.hash)
+    }
+}
+
+/// Writes a file, or says which could not be written.
+fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), P2PError> {
+    let written = File::create(path).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        fill(&mut out)?;
+        out.flush()
+    });
+    written.map_err(|error| invalid(&path.display().to_string(), error))?;
+    println!("  {}", path.display());
+    Ok(())
 }
 
 fn list(registry: &Registry) {

@@ -23,7 +23,7 @@
 //! # Map
 //! - `world`: the network as a state machine without tasks, clocks or I/O. Everything else drives it.
 //! - `driver`: virtual time and tokio's; how a run fails. `shared`: the lock in between.
-//! - [`trace`]: what happened, its hash, and [`trace::locate`].
+//! - [`trace`]: what happened, its hash, [`trace::locate`], and how it is shown: a page, Perfetto, lines of JSON.
 //! - `provider`, `endpoint`, `connection`, `stream`: what peers hold of the world.
 //! - `programs`: what peers run, and run again after a crash. `runtime`, `tasks`: the peers' time, tasks and randomness.
 //! - `link`, `latency`, `profile`: what lies between peers. `fault`: what goes wrong; `plan`: when; `swarm`: by chance.
@@ -72,7 +72,7 @@ mod world;
 pub use self::{
     config::SimulatorConfig,
     connection::SimulatorConnection,
-    driver::{Failure, Run, Simulation},
+    driver::{Ended, Failure, Run, Simulation},
     endpoint::SimulatorEndpoint,
     fault::{CLOCK_DRIFT_PPM_MAX, Fault, FaultGuard, Hold, LinkChange, PacketInFlight, Peers, Place},
     latency::{Latency, QUANTILES, Quantiles},

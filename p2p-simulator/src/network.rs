@@ -220,6 +220,16 @@ impl Network {
         self.set_link(other, peer, profile.down());
     }
 
+    /// Writes something into the trace, as said by that peer: it stands on the peer's lane in the viewer, and counts for the
+    /// run's hash. A [`Node`] has the same for its own peer.
+    ///
+    /// # Panics
+    /// If there is no peer of that name.
+    pub fn note(&self, peer: &str, note: impl fmt::Display) {
+        let note = note.to_string();
+        self.on_peer(peer, |world, node| world.note(node, &note));
+    }
+
     /// Now, on the clock that all peers share.
     pub fn now(&self) -> Instant {
         self.0.now()
@@ -289,6 +299,11 @@ impl Node {
     /// The peer's time, tasks and randomness.
     pub fn runtime(&self) -> &Arc<dyn Runtime> {
         self.provider.runtime()
+    }
+
+    /// Writes something into the trace, as said by this peer; see [`Network::note`].
+    pub fn note(&self, note: impl fmt::Display) {
+        self.network.note(&self.name, note);
     }
 
     /// The network the peer is on.

@@ -204,6 +204,13 @@ fn a_fresh_process_replays_what_another_found() {
     let (code, text) = p2p_sim(folder.path(), &["replay", "small.toml"]);
     assert!(code == 1 && text.contains("the same run as before") && text.contains(&small.hash), "{text}");
 
+    let (code, text) = p2p_sim(folder.path(), &["trace", "small.toml", "--html", "t.html", "--perfetto", "t.json"]);
+    assert!(code == 1 && text.contains("records, counted-twice"), "{text}");
+    let size = |name| std::fs::metadata(folder.path().join(name)).unwrap().len();
+    assert!(size("t.html") > 50_000 && size("t.json") > 10_000);
+    let (code, text) = p2p_sim(folder.path(), &["trace", "small.toml"]);
+    assert!(code == 2 && text.contains("--html"), "{text}");
+
     // A regression that still fails fails the run, whatever the seeds do.
     let run = ["run", scenario, "--seeds", "1", "--regressions", "capsules"];
     let (code, text) = p2p_sim(folder.path(), &run);

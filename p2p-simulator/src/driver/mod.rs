@@ -9,6 +9,6 @@ mod watchdog;
 
 pub use self::{
     failure::Failure,
-    simulation::{Run, Simulation},
+    simulation::{Ended, Run, Simulation},
 };
 pub(crate) use self::{failure::Verdict, real::RealClock};

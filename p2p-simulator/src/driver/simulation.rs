@@ -62,6 +62,17 @@ pub struct Run<T> {
     pub trace: Trace,
 }
 
+/// How a run ended, well or not.
+#[derive(Debug, Clone)]
+pub struct Ended<T> {
+    /// What the main future returned, or why it was not let.
+    pub result: Result<T, Failure>,
+    /// The virtual time that passed.
+    pub elapsed: Duration,
+    /// What happened, up to that moment.
+    pub trace: Trace,
+}
+
 impl Simulation {
     /// A run of that seed with the settings' defaults.
     pub fn new(seed: u64) -> Self {
@@ -143,6 +154,15 @@ impl Simulation {
     /// # Panics
     /// Inside another asynchronous runtime, which it would block.
     pub fn try_run<F: Future>(self, main: impl FnOnce(Network) -> F) -> Result<Run<F::Output>, Failure> {
+        let Ended { result, elapsed, trace } = self.run_to_end(main);
+        result.map(|output| Run { output, elapsed, trace })
+    }
+
+    /// Runs `main` until it is done or the run fails, and says what happened until then in either case.
+    ///
+    /// # Panics
+    /// Inside another asynchronous runtime, which it would block.
+    pub fn run_to_end<F: Future>(self, main: impl FnOnce(Network) -> F) -> Ended<F::Output> {
         let verdict = Arc::new(Verdict::default());
         let idle = Arc::new(Idle::new(nanos(self.time_limit)));
         let hook = idle.clone();
@@ -155,20 +175,16 @@ impl Simulation {
         let _watchdog = self.watchdog.map(|patience| watch(patience, &idle, &shared));
 
         let network = Network::new(shared.clone());
-        let output = executor.block_on(async {
+        let result = executor.block_on(async {
             // What `main` does before it returns its future is part of the run, too.
             let main = pin!(async { main(network).await });
             keep(main, &verdict).await
         });
         // A program may hold the network that holds it.
         shared.programs.clear();
-        let output = output?;
         // Before the executor is dropped and all tasks with it: their last words are not part of the run.
-        Ok(Run {
-            output,
-            elapsed: Duration::from_nanos(shared.now().as_nanos()),
-            trace: shared.with(|world| world.trace()),
-        })
+        let elapsed = Duration::from_nanos(shared.now().as_nanos());
+        Ended { result, elapsed, trace: shared.with(|world| world.trace()) }
     }
 }
 

@@ -7,7 +7,7 @@ mod change;
 mod guard;
 mod place;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use p2p::P2PError;
 use serde::{Deserialize, Serialize};
@@ -119,5 +119,18 @@ impl Fault {
             return Err(P2PError::invalid_input(format_args!("{name} at \"{place}\""), expected));
         }
         Ok(())
+    }
+}
+
+/// As it is written in plans.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match toml::Value::try_from(self) {
+            Ok(toml::Value::String(name)) => f.write_str(&name),
+            Ok(toml::Value::Table(figure)) => {
+                figure.iter().try_for_each(|(name, figure)| write!(f, "{name} = {figure}"))
+            }
+            _ => f.write_str(self.name()),
+        }
     }
 }

@@ -10,6 +10,7 @@ pub use self::sweep::{Found, Report, Settings, sweep};
 use crate::{
     Failure, Simulation, SimulatorConfig,
     case::Case,
+    trace::{Trace, TraceMode},
     workload::{Registry, Violation},
 };
 
@@ -18,7 +19,7 @@ use crate::{
 pub struct Outcome {
     /// What went wrong, if anything did.
     pub failure: Option<Problem>,
-    /// BLAKE3 in hex: of the trace of a run that its workload judged; of the report of one that failed otherwise.
+    /// BLAKE3 in hex: of the trace; of the report if a task span, as it is then up to the machine how far it came.
     pub hash: String,
 }
 
@@ -96,20 +97,33 @@ impl fmt::Display for Fingerprint {
 /// # Errors
 /// [`InvalidInput`](P2PError::InvalidInput) if its workload is not known. Whatever goes wrong in the run is an outcome.
 pub fn run_case(case: &Case, registry: &Registry) -> Result<Outcome, P2PError> {
+    Ok(trace_case(case, registry, TraceMode::Hash)?.0)
+}
+
+/// Runs a case, and says what happened.
+///
+/// # Errors
+/// As [`run_case`].
+pub fn trace_case(case: &Case, registry: &Registry, mode: TraceMode) -> Result<(Outcome, Trace), P2PError> {
     let workload = registry.get(&case.workload)?.clone();
     let case = Arc::new(case.clone());
     let config =
         SimulatorConfig { link: case.links.config(), plan: case.plan.clone(), ..SimulatorConfig::new(case.seed) };
     // A workload that judges at its deadline gets to do so.
     let limit = case.deadline() + TIME_TO_JUDGE;
-    let run = Simulation::with_config(config).with_time_limit(limit).try_run(|network| workload.run(network, case));
-    Ok(match run {
-        Ok(run) => Outcome { failure: run.output.err().map(Problem::Violation), hash: run.trace.hash.to_string() },
-        Err(failure) => {
-            let hash = blake3::hash(failure.to_string().as_bytes()).to_hex().to_string();
-            Outcome { failure: Some(Problem::Failure(failure)), hash }
+    let simulation = Simulation::with_config(config).with_trace(mode).with_time_limit(limit);
+    let ended = simulation.run_to_end(|network| workload.run(network, case));
+    let failure = match ended.result {
+        Ok(judged) => judged.err().map(Problem::Violation),
+        Err(failure) => Some(Problem::Failure(failure)),
+    };
+    let hash = match &failure {
+        Some(Problem::Failure(report @ Failure::Spinning { .. })) => {
+            blake3::hash(report.to_string().as_bytes()).to_hex().to_string()
         }
-    })
+        _ => ended.trace.hash.to_string(),
+    };
+    Ok((Outcome { failure, hash }, ended.trace))
 }
 
 /// Virtual time after the deadline in which a workload that takes notice of it may say what is wrong.

@@ -1,14 +1,16 @@
 //! A trace as a file: how one process hands its run to another to compare.
 //!
-//! Lengths are little-endian: the header (`u32` and text), the peers (`u32`, then number and text each), the number of
-//! all records (`u64`) and of kept ones (`u64`), the kept ones, the checkpoints (`u32` and 32 bytes each), the hash.
+//! Lengths are little-endian, a text is a `u32` and UTF-8: eight bytes that name the format, the header (text), the peers
+//! (`u32`, then number and text each), the faults (`u32`, then number, three texts, and a `u32` with as many numbers of peers
+//! each), the notes (`u32`, then number and text each), the number of all records (`u64`) and of kept ones (`u64`), the kept
+//! ones of 64 bytes, the checkpoints (`u32` and 32 bytes each), the hash. The viewer reads the same.
 
 use std::{
     collections::BTreeMap,
     io::{self, Read, Write},
 };
 
-use super::{Record, Trace, TraceHash};
+use super::{FaultWords, Record, Trace, TraceHash};
 
 /// Why a file is no trace.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +24,7 @@ pub enum TraceFileError {
     Malformed(&'static str),
 }
 
-const MAGIC: &[u8; 8] = b"P2PSIM\0\x01";
+const MAGIC: &[u8; 8] = b"P2PSIM\0\x02";
 /// Bytes of the longest text in a file.
 const TEXT_BYTES_MAX: u32 = 64 * 1024;
 
@@ -39,6 +41,18 @@ impl Trace {
         for (number, name) in &self.peers {
             out.write_all(&number.to_le_bytes())?;
             write_text(&mut out, name)?;
+        }
+        out.write_all(&count(self.faults.len())?.to_le_bytes())?;
+        for (number, FaultWords { id, what, place, peers }) in &self.faults {
+            out.write_all(&number.to_le_bytes())?;
+            [id, what, place].into_iter().try_for_each(|text| write_text(&mut out, text))?;
+            out.write_all(&count(peers.len())?.to_le_bytes())?;
+            peers.iter().try_for_each(|peer| out.write_all(&peer.to_le_bytes()))?;
+        }
+        out.write_all(&count(self.notes.len())?.to_le_bytes())?;
+        for (number, note) in &self.notes {
+            out.write_all(&number.to_le_bytes())?;
+            write_text(&mut out, note)?;
         }
         out.write_all(&self.records.to_le_bytes())?;
         out.write_all(&(self.kept.len() as u64).to_le_bytes())?;
@@ -66,6 +80,20 @@ impl Trace {
         for _ in 0..u32::from_le_bytes(read(input)?) {
             peers.insert(u64::from_le_bytes(read(input)?), read_text(input)?);
         }
+        let mut faults = BTreeMap::new();
+        for _ in 0..u32::from_le_bytes(read(input)?) {
+            let number = u64::from_le_bytes(read(input)?);
+            let (id, what, place) = (read_text(input)?, read_text(input)?, read_text(input)?);
+            let mut peers = Vec::new();
+            for _ in 0..u32::from_le_bytes(read(input)?) {
+                peers.push(u64::from_le_bytes(read(input)?));
+            }
+            faults.insert(number, FaultWords { id, what, place, peers });
+        }
+        let mut notes = BTreeMap::new();
+        for _ in 0..u32::from_le_bytes(read(input)?) {
+            notes.insert(u64::from_le_bytes(read(input)?), read_text(input)?);
+        }
         let records = u64::from_le_bytes(read(input)?);
         // Grown as records are read: a length from a file sizes no allocation.
         let mut kept = Vec::new();
@@ -78,7 +106,7 @@ impl Trace {
         for _ in 0..u32::from_le_bytes(read(input)?) {
             checkpoints.push(TraceHash(read(input)?));
         }
-        Ok(Self { header, records, hash: TraceHash(read(input)?), checkpoints, kept, peers })
+        Ok(Self { header, records, hash: TraceHash(read(input)?), checkpoints, kept, peers, faults, notes })
     }
 }
 
@@ -114,6 +142,10 @@ mod tests {
     fn trace() -> Trace {
         let mut recorder = Recorder::new(TraceMode::Keep, "seed=1");
         recorder.name_peer(1, "alice");
+        let words = |text: &str| text.to_string();
+        let fault = FaultWords { id: words("cut-1"), what: words("partition"), place: words("alice"), peers: vec![1] };
+        recorder.name_fault(7, fault);
+        recorder.note(0, 0, 1, "hello");
         for t in 0..5000 {
             recorder.push(Record {
                 t,

@@ -55,7 +55,7 @@ pub fn locate(left: &Trace, right: &Trace) -> Option<Difference> {
 }
 
 fn differing(left: &Trace, right: &Trace, seq: u64) -> Option<Difference> {
-    let at = |trace: &Trace| trace.kept.get(seq as usize).copied();
+    let at = |trace: &Trace| trace.record(seq).copied();
     let (a, b) = (at(left), at(right));
     let missing = |trace: &Trace, record: Option<Record>| record.is_none() && seq < trace.records;
     if a == b || missing(left, a) || missing(right, b) {
@@ -65,7 +65,7 @@ fn differing(left: &Trace, right: &Trace, seq: u64) -> Option<Difference> {
         Some(record) => trace.describe(&record),
         None => format!("nothing; it ends after {} records", trace.records),
     };
-    let agreed = seq.checked_sub(1).and_then(|seq| left.kept.get(seq as usize)).map_or_else(
+    let agreed = seq.checked_sub(1).and_then(|seq| left.record(seq)).map_or_else(
         || "They differ from the start.".into(),
         |last| format!("They agree on {seq} records, until {}.", Seconds(last.t)),
     );

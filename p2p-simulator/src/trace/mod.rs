@@ -1,18 +1,22 @@
 //! What happened in a run: records, the hash over them, and where two runs part.
 
+mod export;
 mod file;
 mod locate;
 mod record;
 mod recorder;
+mod words;
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::Fault;
 
 pub use self::{
+    export::VIEWER_RECORDS_MAX,
     file::TraceFileError,
     locate::{Difference, locate},
     record::{Event, Record, What},
+    words::{FaultWords, NOTE_BYTES_MAX, NOTES_MAX},
 };
 pub(crate) use self::{record::payload_hash, recorder::Recorder};
 
@@ -26,6 +30,8 @@ pub enum TraceMode {
     Hash,
     /// The hash, the checkpoints, and the first [`RECORDS_KEPT_MAX`] records.
     Keep,
+    /// The same, with the records from this number on: for what happened late in a long run.
+    KeepFrom(u64),
 }
 
 /// Records kept in memory at most: 256 MB of them. Later ones still count for the hash.
@@ -63,11 +69,21 @@ pub struct Trace {
     pub checkpoints: Vec<TraceHash>,
     /// The records, as far as they were kept.
     pub kept: Vec<Record>,
-    /// The names of the peers, by their numbers in records. No part of the hash.
+    /// The names of the peers, by their numbers in records. No part of the hash, as with all words.
     pub peers: BTreeMap<u64, String>,
+    /// What the faults were, by their numbers in records.
+    pub faults: BTreeMap<u64, FaultWords>,
+    /// What programs noted, by the numbers of the records that stand for it: the first [`NOTES_MAX`], if records are kept.
+    pub notes: BTreeMap<u64, String>,
 }
 
 impl Trace {
+    /// The record of that number, if it was kept.
+    pub fn record(&self, seq: u64) -> Option<&Record> {
+        let first = self.kept.first()?.seq;
+        self.kept.get(usize::try_from(seq.checked_sub(first)?).ok()?)
+    }
+
     /// The records between these two peers, in both directions.
     pub fn between(&self, a: &str, b: &str) -> impl Iterator<Item = &Record> {
         let number = |name: &str| peer_number(p2p::PeerId::from_name(name));
@@ -95,8 +111,16 @@ impl Trace {
             words += &format!(", stream {}", record.stream);
         }
         if matches!(what, What::Fault | What::FaultEnd) {
-            let kind = Fault::NAMES.get(record.stream as usize).unwrap_or(&"unknown");
-            words += &format!(", {kind}, number {}", record.conn);
+            words += &match self.faults.get(&record.conn) {
+                Some(fault) => format!(", {fault}"),
+                None => {
+                    let kind = Fault::NAMES.get(record.stream as usize).unwrap_or(&"unknown");
+                    format!(", {kind}, number {}", record.conn)
+                }
+            };
+        }
+        if let Some(note) = self.notes.get(seq) {
+            words += &format!(": {note}");
         }
         if record.len > 0 {
             words += &format!(", {} bytes ({:08x})", record.len, record.payload_hash);

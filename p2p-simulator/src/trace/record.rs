@@ -53,6 +53,8 @@ pub enum Event {
     Fired = 6,
     /// A connection was given up, because its data was held too long.
     GaveUp = 7,
+    /// A program said something.
+    Said = 8,
 }
 
 /// What an event happens to.
@@ -81,6 +83,7 @@ pub enum What {
     Restart = 19,
     Fault = 20,
     FaultEnd = 21,
+    Note = 40,
 }
 
 impl Record {
@@ -145,12 +148,12 @@ impl Record {
 }
 
 impl Event {
-    const ALL: [Self; 7] =
-        [Self::Changed, Self::Sent, Self::Arrived, Self::Held, Self::Lost, Self::Fired, Self::GaveUp];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Changed, Self::Sent, Self::Arrived, Self::Held, Self::Lost, Self::Fired, Self::GaveUp, Self::Said];
 }
 
 impl What {
-    const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Peer,
         Self::Link,
         Self::Partition,
@@ -172,6 +175,7 @@ impl What {
         Self::Restart,
         Self::Fault,
         Self::FaultEnd,
+        Self::Note,
     ];
 
     const fn name(self) -> &'static str {
@@ -197,6 +201,7 @@ impl What {
             Self::Restart => "a restart",
             Self::Fault => "a fault",
             Self::FaultEnd => "the end of a fault",
+            Self::Note => "a note",
         }
     }
 }
@@ -217,6 +222,7 @@ impl fmt::Display for Event {
             Self::Lost => "lost",
             Self::Fired => "fired",
             Self::GaveUp => "gave up",
+            Self::Said => "said",
         })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{CHECKPOINT_RECORDS, RECORDS_KEPT_MAX, Record, Trace, TraceHash, TraceMode};
+use super::{
+    CHECKPOINT_RECORDS, Event, FaultWords, NOTES_MAX, RECORDS_KEPT_MAX, Record, Trace, TraceHash, TraceMode, What,
+    payload_hash, words::cut,
+};
 
 /// The writing end of a trace.
 pub(crate) struct Recorder {
@@ -15,6 +18,9 @@ pub(crate) struct Recorder {
     checkpoints: Vec<TraceHash>,
     kept: Vec<Record>,
     peers: BTreeMap<u64, String>,
+    /// As many as there are faults.
+    faults: BTreeMap<u64, FaultWords>,
+    notes: BTreeMap<u64, String>,
 }
 
 /// Records hashed at once: 16 KiB, where BLAKE3 reaches its speed. Divides [`CHECKPOINT_RECORDS`].
@@ -34,11 +40,41 @@ impl Recorder {
             checkpoints: Vec::new(),
             kept: Vec::new(),
             peers: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            notes: BTreeMap::new(),
         }
     }
 
     pub(crate) fn name_peer(&mut self, number: u64, name: &str) {
         self.peers.insert(number, name.into());
+    }
+
+    pub(crate) fn name_fault(&mut self, number: u64, fault: FaultWords) {
+        self.faults.insert(number, fault);
+    }
+
+    /// Says what the plan calls a fault.
+    pub(crate) fn name_fault_id(&mut self, number: u64, id: &str) {
+        if let Some(fault) = self.faults.get_mut(&number) {
+            fault.id = id.into();
+        }
+    }
+
+    /// Takes what a peer's program said.
+    pub(crate) fn note(&mut self, t: u64, cause: u64, peer: u64, note: &str) {
+        let record = Record {
+            len: note.len() as u32,
+            payload_hash: payload_hash(note.as_bytes()),
+            ..Record::new(t, cause, Event::Said, What::Note, peer, 0)
+        };
+        let seq = self.push(record);
+        if self.keeps() && self.notes.len() < NOTES_MAX {
+            self.notes.insert(seq, cut(note).into());
+        }
+    }
+
+    const fn keeps(&self) -> bool {
+        matches!(self.mode, TraceMode::Keep | TraceMode::KeepFrom(_))
     }
 
     /// Takes a record, gives it its number, and returns that.
@@ -56,7 +92,12 @@ impl Recorder {
                 self.checkpoints.push(TraceHash(*self.hasher.finalize().as_bytes()));
             }
         }
-        if self.mode == TraceMode::Keep && self.kept.len() < RECORDS_KEPT_MAX {
+        let keep = match self.mode {
+            TraceMode::Keep => true,
+            TraceMode::KeepFrom(first) => record.seq >= first,
+            TraceMode::Off | TraceMode::Hash => false,
+        };
+        if keep && self.kept.len() < RECORDS_KEPT_MAX {
             self.kept.push(record);
         }
         record.seq
@@ -72,6 +113,8 @@ impl Recorder {
             checkpoints: self.checkpoints.clone(),
             kept: self.kept.clone(),
             peers: self.peers.clone(),
+            faults: self.faults.clone(),
+            notes: self.notes.clone(),
         }
     }
 }

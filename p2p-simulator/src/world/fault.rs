@@ -10,7 +10,7 @@ use crate::{
     LinkConfig,
     fault::{Fault, Peers, Place},
     nearest::nearest,
-    trace::{Event, Record, What, payload_hash},
+    trace::{Event, FaultWords, Record, What, payload_hash},
 };
 
 /// A fault in effect.
@@ -102,6 +102,7 @@ impl World {
         self.faults_ever += 1;
         let number = self.faults_ever;
         self.record_fault(What::Fault, number, &what, &at);
+        self.recorder.name_fault(number, self.fault_words(&what, &at));
         let crashes = matches!(what, Fault::Crash);
         self.faults.insert(number, Active { what, at: at.clone() });
         self.refresh_all(&at);
@@ -184,6 +185,30 @@ impl World {
 
     fn peers_at(&self, at: &Spot) -> Vec<NodeIx> {
         (0..self.nodes.len() as NodeIx).filter(|&node| at.covers_peer(node)).collect()
+    }
+
+    /// What a fault is, for whoever reads the trace.
+    fn fault_words(&self, what: &Fault, at: &Spot) -> FaultWords {
+        let node = |&node: &NodeIx| &self.nodes[node as usize];
+        let names = |nodes: &Nodes| match nodes {
+            Nodes::All => "*".into(),
+            Nodes::These(nodes) => nodes.iter().map(|ix| &*node(ix).name).collect::<Vec<_>>().join(", "),
+        };
+        let (place, nodes) = match at {
+            Spot::Ways { from, to, both } => {
+                let arrow = if *both { "<->" } else { "->" };
+                (format!("{} {arrow} {}", names(from), names(to)), [Some(from), Some(to)])
+            }
+            Spot::Around(nodes) => (names(nodes), [Some(nodes), None]),
+        };
+        let mut peers = Vec::new();
+        for nodes in nodes.into_iter().flatten() {
+            match nodes {
+                Nodes::These(nodes) => peers.extend(nodes.iter().map(|ix| node(ix).number)),
+                Nodes::All => return FaultWords { what: what.to_string(), place, ..FaultWords::default() },
+            }
+        }
+        FaultWords { what: what.to_string(), place, peers, ..FaultWords::default() }
     }
 
     /// One record for each fault: the first two peers of its place, its number, its kind, and a hash of what it says.

@@ -180,8 +180,9 @@ impl World {
             TimerOf::Task(life) => {
                 assert!(self.is_alive(life), "a timer fired for a peer's life that is over");
                 let number = self.nodes[life.node as usize].number;
-                let cause = self.record_change(Event::Fired, What::Timer, number, 0);
-                self.cause = cause;
+                // What set it is its cause.
+                self.cause = self.timers.get_mut(key).expect("a popped timer exists").cause;
+                self.cause = self.record_change(Event::Fired, What::Timer, number, 0);
                 let timer = self.timers.get_mut(key).expect("looked up above");
                 self.wakes.wake(&mut timer.waker);
             }
@@ -199,9 +200,10 @@ impl World {
     /// Sets the timer, by its peer's own clock. A deadline that has passed fires before anything else is due, and none ever fires in a life that is
     /// over.
     pub(crate) fn set_timer(&mut self, timer: TimerKey, deadline: Option<u64>) {
-        let Some(Timer { of: TimerOf::Task(life), deadline: shown, .. }) = self.timers.get_mut(timer) else {
+        let Some(Timer { of: TimerOf::Task(life), deadline: shown, cause, .. }) = self.timers.get_mut(timer) else {
             return;
         };
+        *cause = self.cause;
         let life = *life;
         *shown = deadline.unwrap_or_default();
         match deadline.filter(|_| self.is_alive(life)) {
@@ -238,6 +240,11 @@ impl World {
     /// A generator for that peer and label, another in each of its lives.
     pub(crate) fn peer_rng(&self, life: Life, label: &str) -> p2p::Rng {
         self.draws.peer_rng(self.node_peer(life.node), life.incarnation(), label)
+    }
+
+    /// Takes what a peer's program said into the trace.
+    pub(crate) fn note(&mut self, node: NodeIx, note: &str) {
+        self.recorder.note(self.now, self.cause, self.nodes[node as usize].number, note);
     }
 
     /// The trace up to now.

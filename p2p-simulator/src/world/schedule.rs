@@ -48,6 +48,7 @@ impl World {
         match self.find_spot(&place) {
             Ok(spot) => {
                 let fault = self.begin_fault(what, spot);
+                self.recorder.name_fault_id(fault, &id);
                 self.scheduled[number as usize].fault = Some(fault);
                 if let Some(at) = ends_at {
                     self.timers.set(timer, at, self.ties.next());

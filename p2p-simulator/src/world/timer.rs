@@ -30,6 +30,8 @@ pub(crate) struct Timer {
     due: (u64, u64),
     /// What it was set to by its peer's own clock.
     pub(super) deadline: u64,
+    /// The record of what was handled when it was set.
+    pub(super) cause: u64,
     /// Where it stands in the heap, if it is set.
     place: Option<u32>,
     pub(super) fired: bool,
@@ -50,7 +52,7 @@ impl Timers {
 
     /// A timer that is not set.
     pub(super) fn create(&mut self, of: TimerOf) -> TimerKey {
-        self.all.insert(Timer { of, due: (0, 0), deadline: 0, place: None, fired: false, waker: None })
+        self.all.insert(Timer { of, due: (0, 0), deadline: 0, cause: 0, place: None, fired: false, waker: None })
     }
 
     pub(super) fn get_mut(&mut self, key: TimerKey) -> Option<&mut Timer> {
