@@ -94,10 +94,15 @@ impl Timer for NodeTimer {
         self.deadline = deadline;
         let at = deadline.map(Instant::as_nanos);
         let (key, life) = (&mut self.key, self.life);
-        self.shared.with(|world| {
+        let is_awaited = self.shared.with(|world| {
             let key = *key.get_or_insert_with(|| world.create_timer(life));
             world.set_timer(key, at);
+            world.is_timer_awaited(key)
         });
+        // If it fired and nobody has polled it since, the world has let go of whom it woke.
+        if !is_awaited {
+            self.waiting = None;
+        }
     }
 
     fn poll_fired(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -211,3 +211,25 @@ async fn it_works_in_real_time_on_several_threads() {
     ours.finish().await.unwrap();
     echo.await.unwrap();
 }
+
+// Whoever waits for a timer may be woken by it and yet look at something else first, and then set it anew.
+#[test]
+fn a_timer_that_fired_unseen_and_is_set_again_wakes_again() {
+    Simulation::new(1).run(|network| async move {
+        let bob = network.provider("bob");
+        let runtime = bob.runtime();
+        let second = Duration::from_secs(1);
+        let mut timer = runtime.timer();
+        timer.reset(Some(runtime.now() + second));
+        let mut polls = 0;
+        std::future::poll_fn(|cx| {
+            polls += 1;
+            if polls == 2 {
+                timer.reset(Some(runtime.now() + second));
+            }
+            timer.poll_fired(cx)
+        })
+        .await;
+        assert_eq!((polls, runtime.now() - p2p::Instant::ZERO), (3, 2 * second));
+    });
+}

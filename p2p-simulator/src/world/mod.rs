@@ -233,6 +233,11 @@ impl World {
         Poll::Pending
     }
 
+    /// Whether somebody is woken when the timer fires.
+    pub(crate) fn is_timer_awaited(&mut self, timer: TimerKey) -> bool {
+        self.timers.get_mut(timer).is_some_and(|timer| timer.waker.is_some())
+    }
+
     pub(crate) fn remove_timer(&mut self, timer: TimerKey) {
         self.wakes.discarded.extend(self.timers.remove(timer));
     }
