@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 
+use ::http::{Response, request::Parts};
 use async_trait::async_trait;
-use http::{Response, request::Parts};
 
 use crate::{route::Body, socket::BoxSocket};
 

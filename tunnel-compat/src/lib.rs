@@ -10,6 +10,7 @@
 //!
 //! # Where to start
 //! - [`route`]: the way a request takes to the home, as one trait. What calls it: the server and the gateway.
+//! - [`http`]: servers and clients on any byte streams; the bridge between peers is made of these.
 //! - [`connector`]: the byte streams that everything stands on. [`tcp`]: those of the edge. [`peer`]: those between peers.
 //! - [`socket`]: WebSockets, as messages.
 //! - [`endpoint`]: further WebSockets on the tunnel server.
@@ -20,6 +21,7 @@
 
 pub mod connector;
 pub mod endpoint;
+pub mod http;
 pub mod peer;
 pub mod route;
 pub mod socket;

@@ -1,5 +1,7 @@
 //! WebSockets, as messages: what the ends of the tunnel and its routes hand each other.
 
+mod heartbeat;
+
 use std::{
     io,
     pin::Pin,
@@ -11,6 +13,7 @@ use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio_websockets as ws;
 
+pub use self::heartbeat::{Heartbeat, watched};
 use crate::connector::Io;
 
 /// A WebSocket's message.
