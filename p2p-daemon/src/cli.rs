@@ -29,6 +29,10 @@ pub enum Command {
     Id(IdArgs),
     /// Shows everything on this machine alone: relay, two peers, a forward, a download
     Demo(DemoArgs),
+    /// Prints completions for a shell
+    Completions(CompletionsArgs),
+    /// Prints the manual page
+    Man(ManArgs),
 }
 
 /// Arguments of `p2pd share`.
@@ -85,6 +89,24 @@ pub struct DemoArgs {
     /// Size of the file that is downloaded, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
     pub file_mib: u64,
+}
+
+/// Arguments of `p2pd completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "For bash, in the file that it reads at its start: source <(p2pd completions bash)")]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `p2pd man`.
+#[derive(Debug, Args)]
+#[command(after_help = "To read it: p2pd man | man -l -")]
+pub struct ManArgs {
+    /// Write the pages of all commands into this folder instead, for example /usr/local/share/man/man1
+    #[arg(long, value_name = "PATH")]
+    pub folder: Option<PathBuf>,
 }
 
 /// How a peer takes part in the network.

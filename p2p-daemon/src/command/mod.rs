@@ -3,6 +3,7 @@
 
 mod connect;
 mod id;
+mod manual;
 mod share;
 
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Connect(args) => connect::connect(args, console).await,
         Command::Id(args) => id::id(args, console),
         Command::Demo(args) => demo::demo(args, console).await,
+        Command::Completions(args) => manual::completions(args),
+        Command::Man(args) => manual::man(args),
     }
 }
 

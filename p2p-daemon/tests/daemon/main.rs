@@ -11,6 +11,7 @@ mod deploy;
 mod endings;
 #[cfg(feature = "p2p-iroh")]
 mod forwarding;
+mod manual;
 #[cfg_attr(not(feature = "p2p-iroh"), expect(dead_code, reason = "only the demo runs without iroh"))]
 mod process;
 #[cfg(feature = "p2p-iroh")]
