@@ -153,7 +153,7 @@ impl Run {
         })?;
         bar.finish_and_clear();
         self.tell(&report)?;
-        Ok(well && report.failures.is_empty())
+        Ok(well && report.is_well())
     }
 
     fn tell(&self, report: &Report) -> Result<(), P2PError> {
@@ -161,7 +161,8 @@ impl Run {
             println!("{fingerprint}: {} of {} seeds", found.len(), report.seeds);
             for found in found.iter().take(SHOWN_MAX) {
                 let seed = found.capsule.case.seed;
-                let name = format!("{}-{seed}.toml", fingerprint.to_string().replace('/', "-"));
+                let name = fingerprint.to_string().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+                let name = format!("{name}-{seed}.toml");
                 let path = self.save.join(name);
                 save(&path, &found.capsule)?;
                 println!("  seed {seed}: {}", found.problem);
@@ -170,6 +171,9 @@ impl Run {
             if let Some(more) = found.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
                 println!("  and {more} seeds more");
             }
+        }
+        for what in &report.never {
+            println!("never happened in {} seeds: {what}", report.seeds);
         }
         match report.seeds_to_failure(self.first) {
             Some(median) => println!(

@@ -31,11 +31,12 @@
 //! - [`workload`]: programs under test; [`workloads`]: those that ship; [`disk`]: what they keep across a crash.
 //!   [`scenario`]: how they are run; [`mod@case`]: one run as data; [`runner`]: runs; [`capsule`]: failures in files;
 //!   [`mod@shrink`]: makes them smaller, and says which faults they need; `cli`: `p2p-sim`.
-//!   `seeds`: [`simulate!`], tests over many seeds.
+//!   `seeds`: [`simulate!`], tests over many seeds. [`claims`]: [`always!`], [`sometimes!`], [`eventually!`].
 //! - [`config`]: settings. [`load`]: traffic to measure with.
 
 pub mod capsule;
 pub mod case;
+pub mod claims;
 #[cfg(feature = "runner")]
 pub mod cli;
 pub mod config;
@@ -72,7 +73,7 @@ mod world;
 pub use self::{
     config::SimulatorConfig,
     connection::SimulatorConnection,
-    driver::{Ended, Failure, Run, Simulation},
+    driver::{Ended, Failure, Run, Simulation, Waiting},
     endpoint::SimulatorEndpoint,
     fault::{CLOCK_DRIFT_PPM_MAX, Fault, FaultGuard, Hold, LinkChange, PacketInFlight, Peers, Place},
     latency::{Latency, QUANTILES, Quantiles},

@@ -26,6 +26,10 @@ impl Network {
         Self(shared)
     }
 
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
     /// A network that follows the clock of the tokio runtime it is made in: in real time, or in a test with paused time.
     ///
     /// Losses and delays are those of the seed, but when peers act is up to tokio, so a run is not repeated to the byte;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::{
     LinkChange, Plan, Swarm,
     case::{Case, Links, check_keys, invalid, read_duration, read_plan},
+    runner::SEEDS_TO_TELL,
     workload::{Registry, Setup, complete_knobs, unknown},
     world::draw::Draws,
 };
@@ -99,7 +100,7 @@ impl Scenario {
     /// [`InvalidInput`](P2PError::InvalidInput) for a name that is not known, with the nearest that is.
     pub fn resolve(&self, seed: u64, registry: &Registry) -> Result<Case, P2PError> {
         let workload = registry.get(&self.workload)?;
-        let peers: Vec<String> = (1..=self.peers).map(|number| format!("p{number}")).collect();
+        let peers = self.peer_names();
         let mut knobs = self.knobs.clone();
         complete_knobs(&**workload, &mut knobs)?;
         let setup = Setup { peers: &peers, knobs: &knobs, chaos: self.chaos };
@@ -122,6 +123,20 @@ impl Scenario {
         };
         case.check(registry)?;
         Ok(case)
+    }
+
+    /// The faults that must begin on one of so many seeds: all of the plan, or, if there are enough seeds, all kinds that a
+    /// swarm draws for these peers.
+    pub(crate) fn faults_expected(&self, seeds: u64) -> Vec<String> {
+        match self.plan.is_empty() {
+            false => self.plan.entries().iter().map(|entry| entry.id.clone()).collect(),
+            true if seeds >= SEEDS_TO_TELL => self.swarm(&self.peer_names()).possible_kinds(),
+            true => Vec::new(),
+        }
+    }
+
+    fn peer_names(&self) -> Vec<String> {
+        (1..=self.peers).map(|number| format!("p{number}")).collect()
     }
 
     fn swarm(&self, peers: &[String]) -> Swarm {

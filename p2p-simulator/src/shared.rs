@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     SimulatorConfig,
+    claims::Claimed,
     driver::{Failure, RealClock, Verdict},
     programs::Programs,
     tasks::Tasks,
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
     pub(crate) programs: Programs,
+    pub(crate) claimed: Claimed,
     executor: Handle,
     pub(crate) seed: u64,
 }
@@ -57,6 +59,7 @@ impl Shared {
             clock,
             tasks: Tasks::default(),
             programs: Programs::default(),
+            claimed: Claimed::default(),
             executor,
             seed,
         })

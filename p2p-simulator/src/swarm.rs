@@ -97,6 +97,15 @@ impl Swarm {
         KINDS.map(|(name, _)| name)
     }
 
+    /// The kinds that a seed may choose for these peers: not those that are left out, nor those that take peers there are not.
+    pub(crate) fn possible_kinds(&self) -> Vec<String> {
+        let possible = |name: &str, kind: Kind| {
+            let mut draw = Draw { swarm: self, rng: Draws::new(0).swarm_rng(name) };
+            !self.peers.is_empty() && !self.omitted.iter().any(|omitted| omitted == name) && kind(&mut draw).is_some()
+        };
+        KINDS.into_iter().filter(|(name, kind)| possible(name, *kind)).map(|(name, _)| name.into()).collect()
+    }
+
     /// Leaves these kinds of fault out. What the others draw stays the same. See [`kinds`](Self::kinds).
     #[must_use]
     pub fn without(mut self, kinds: impl IntoIterator<Item = impl Into<String>>) -> Self {

@@ -27,6 +27,12 @@ pub trait Workload: Send + Sync + 'static {
         &[]
     }
 
+    /// The names of what [`sometimes!`](crate::sometimes) claims of it: a sweep fails if one never held, or was never even
+    /// reached. None by default.
+    fn sometimes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What is done in the run, drawn from the seed.
     ///
     /// Steps are data: a smaller case runs some of them only, so each must make sense without the others.

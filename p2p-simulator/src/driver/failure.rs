@@ -42,6 +42,29 @@ pub enum Failure {
         /// Who waits for what.
         waiting: Waiting,
     },
+    /// What must always hold did not.
+    Broken {
+        /// The claim's name.
+        claim: &'static str,
+        /// What was the case instead.
+        detail: String,
+        /// When.
+        at: Duration,
+    },
+    /// What must come to hold did not in time.
+    NotInTime {
+        /// The claim's name.
+        claim: &'static str,
+        /// How long it had.
+        within: Duration,
+        /// Who waits for what.
+        waiting: Waiting,
+    },
+    /// The simulator's own accounts do not add up. A bug in it, not in the program.
+    Audit {
+        /// What does not add up.
+        what: String,
+    },
     /// A task ran, in real time, for so long without waiting for anything that virtual time stood still.
     Spinning {
         /// The task that was polled last, with its peer; nothing for the main future.
@@ -63,7 +86,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
         let counts: BTreeMap<_, _> = shared.tasks.counts();
         shared.with(|world| Self {
             at: Duration::from_nanos(world.now()),
@@ -93,6 +116,11 @@ impl fmt::Display for Failure {
             Self::TimeLimit { limit, waiting } => {
                 write!(f, "not done within {limit:?} of virtual time\n{waiting}")
             }
+            Self::Broken { claim, detail, at } => write!(f, "broken at {at:?}: {claim}: {detail}"),
+            Self::NotInTime { claim, within, waiting } => {
+                write!(f, "not within {within:?}: {claim}\n{waiting}")
+            }
+            Self::Audit { what } => write!(f, "the simulator's accounts do not add up: {what}"),
             Self::Spinning { task, after } => {
                 let task = task.as_deref().unwrap_or("the main future");
                 write!(f, "virtual time stood still for {after:?}, because a task never waits; polled last: {task}")

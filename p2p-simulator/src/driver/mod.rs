@@ -7,8 +7,8 @@ mod real;
 mod simulation;
 mod watchdog;
 
+pub(crate) use self::{failure::Verdict, real::RealClock};
 pub use self::{
-    failure::Failure,
+    failure::{Failure, Waiting},
     simulation::{Ended, Run, Simulation},
 };
-pub(crate) use self::{failure::Verdict, real::RealClock};

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     LinkConfig, Network, Plan, SimulatorConfig, Swarm,
+    claims::Claims,
     shared::{Clock, Shared},
     trace::{Trace, TraceMode},
 };
@@ -71,6 +72,8 @@ pub struct Ended<T> {
     pub elapsed: Duration,
     /// What happened, up to that moment.
     pub trace: Trace,
+    /// What the program claimed.
+    pub claims: Claims,
 }
 
 impl Simulation {
@@ -154,7 +157,7 @@ impl Simulation {
     /// # Panics
     /// Inside another asynchronous runtime, which it would block.
     pub fn try_run<F: Future>(self, main: impl FnOnce(Network) -> F) -> Result<Run<F::Output>, Failure> {
-        let Ended { result, elapsed, trace } = self.run_to_end(main);
+        let Ended { result, elapsed, trace, .. } = self.run_to_end(main);
         result.map(|output| Run { output, elapsed, trace })
     }
 
@@ -184,7 +187,9 @@ impl Simulation {
         shared.programs.clear();
         // Before the executor is dropped and all tasks with it: their last words are not part of the run.
         let elapsed = Duration::from_nanos(shared.now().as_nanos());
-        Ended { result, elapsed, trace: shared.with(|world| world.trace()) }
+        let (trace, audit) = shared.with(|world| (world.trace(), world.audit()));
+        let result = result.and_then(|output| audit.map(|()| output).map_err(|what| Failure::Audit { what }));
+        Ended { result, elapsed, trace, claims: shared.claimed.so_far() }
     }
 }
 

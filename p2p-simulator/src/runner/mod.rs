@@ -1,12 +1,16 @@
 //! Runs cases: one, or a scenario on many seeds.
 
+mod seen;
 mod sweep;
 
 use std::{fmt, sync::Arc};
 
 use p2p::P2PError;
 
-pub use self::sweep::{Found, Report, Settings, sweep};
+pub use self::{
+    seen::{SEEDS_TO_TELL, Seen},
+    sweep::{Found, Report, Settings, sweep},
+};
 use crate::{
     Failure, Simulation, SimulatorConfig,
     case::Case,
@@ -21,6 +25,8 @@ pub struct Outcome {
     pub failure: Option<Problem>,
     /// BLAKE3 in hex: of the trace; of the report if a task span, as it is then up to the machine how far it came.
     pub hash: String,
+    /// What happened besides.
+    pub seen: Seen,
 }
 
 /// What went wrong in a run.
@@ -67,6 +73,8 @@ impl Problem {
             Self::Failure(Failure::Stalled { .. }) => "stall",
             Self::Failure(Failure::Plan { .. }) => "plan",
             Self::Failure(Failure::TimeLimit { .. }) => "time-limit",
+            Self::Failure(Failure::Broken { claim, .. } | Failure::NotInTime { claim, .. }) => claim,
+            Self::Failure(Failure::Audit { .. }) => "audit",
             Self::Failure(Failure::Spinning { .. }) => "spinning",
         }
     }
@@ -123,7 +131,8 @@ pub fn trace_case(case: &Case, registry: &Registry, mode: TraceMode) -> Result<(
         }
         _ => ended.trace.hash.to_string(),
     };
-    Ok((Outcome { failure, hash }, ended.trace))
+    let seen = Seen::in_run(ended.claims, &ended.trace);
+    Ok((Outcome { failure, hash, seen }, ended.trace))
 }
 
 /// Virtual time after the deadline in which a workload that takes notice of it may say what is wrong.

@@ -10,7 +10,7 @@ use p2p::P2PError;
 
 use parking_lot::Mutex;
 
-use super::{Fingerprint, Problem, run_case};
+use super::{Fingerprint, Problem, SEEDS_TO_TELL, Seen, run_case};
 use crate::{capsule::Capsule, case::Case, scenario::Scenario, workload::Registry};
 
 /// Which seeds, and how.
@@ -33,6 +33,10 @@ pub struct Report {
     pub seeds: u64,
     /// Failures, by seed.
     pub failures: Vec<Found>,
+    /// What happened on these seeds, taken together.
+    pub seen: Seen,
+    /// What should have happened and never did, in words. Of what is up to chance, only from [`SEEDS_TO_TELL`] seeds on.
+    pub never: Vec<String>,
 }
 
 /// A failure that a sweep found.
@@ -47,6 +51,11 @@ pub struct Found {
 }
 
 impl Report {
+    /// Whether nothing failed, and everything happened that should.
+    pub const fn is_well(&self) -> bool {
+        self.failures.is_empty() && self.never.is_empty()
+    }
+
     /// The failures by fingerprint, each by seed.
     pub fn groups(&self) -> BTreeMap<&Fingerprint, Vec<&Found>> {
         let mut groups = BTreeMap::<_, Vec<_>>::new();
@@ -82,17 +91,18 @@ pub fn sweep(
     // What cannot be resolved is said once, before anything runs.
     scenario.resolve(settings.first, registry)?;
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
-    let results = Mutex::new(Ok(Vec::new()));
+    let results = Mutex::new(Ok((Vec::new(), Seen::default())));
     let work = || {
         while let Some(number) = Some(next.fetch_add(1, Relaxed)).filter(|number| *number < settings.seeds) {
-            let found = scenario
+            let ran = scenario
                 .resolve(settings.first.wrapping_add(number), registry)
                 .and_then(|case| run_seed(case, registry, settings.check));
             let mut results = results.lock();
-            match (found, &mut *results) {
-                (Ok(Some(found)), Ok(all)) => {
-                    failed.fetch_add(1, Relaxed);
-                    all.push(found);
+            match (ran, &mut *results) {
+                (Ok((found, seen)), Ok((failures, all))) => {
+                    failed.fetch_add(u64::from(found.is_some()), Relaxed);
+                    failures.extend(found);
+                    all.add(seen);
                 }
                 (Err(error), all) => *all = Err(error),
                 _ => {}
@@ -106,19 +116,27 @@ pub fn sweep(
             scope.spawn(work);
         }
     });
-    let mut failures: Vec<Found> = results.into_inner()?;
+    let (mut failures, seen): (Vec<Found>, Seen) = results.into_inner()?;
     failures.sort_by_key(|found| found.capsule.case.seed);
-    Ok(Report { seeds: settings.seeds, failures })
+    let claims = match settings.seeds >= SEEDS_TO_TELL {
+        true => registry.get(&scenario.workload)?.sometimes(),
+        false => &[],
+    };
+    let mut never = seen.never(claims, &scenario.faults_expected(settings.seeds));
+    if settings.seeds < SEEDS_TO_TELL {
+        never.retain(|what| what.starts_with("fault"));
+    }
+    Ok(Report { seeds: settings.seeds, failures, seen, never })
 }
 
-fn run_seed(case: Case, registry: &Registry, check: bool) -> Result<Option<Found>, P2PError> {
+fn run_seed(case: Case, registry: &Registry, check: bool) -> Result<(Option<Found>, Seen), P2PError> {
     let mut outcome = run_case(&case, registry)?;
     if check && run_case(&case, registry)?.hash != outcome.hash {
         outcome.failure = Some(Problem::Nondeterminism);
     }
     let Some(fingerprint) = outcome.fingerprint(&case) else {
-        return Ok(None);
+        return Ok((None, outcome.seen));
     };
     let capsule = Capsule::new(case, &outcome);
-    Ok(outcome.failure.map(|problem| Found { fingerprint, problem, capsule }))
+    Ok((outcome.failure.map(|problem| Found { fingerprint, problem, capsule }), outcome.seen))
 }

@@ -16,6 +16,7 @@ use crate::{
     Network, Node,
     case::Case,
     disk::{Disk, Disks},
+    sometimes,
     workload::{Knob, Mutant, Setup, Step, Violation, Workload},
 };
 
@@ -60,6 +61,10 @@ impl Workload for Counter {
             },
             Mutant { name: GIVE_UP, about: "stops pushing to a peer it did not reach three times" },
         ]
+    }
+
+    fn sometimes(&self) -> &'static [&'static str] {
+        &["a request is repeated", "a push is repeated", "a push is not answered in time"]
     }
 
     fn steps(&self, setup: &Setup<'_>, rng: &mut Rng) -> Vec<Step> {
@@ -171,8 +176,9 @@ impl Run {
         Some((client.acknowledged, *client.requests.get(client.acknowledged)?))
     }
 
-    fn acknowledge(&self, peer: &str) {
-        self.clients.lock().get_mut(peer).expect("who asked").acknowledged += 1;
+    fn acknowledge(&self, node: &Node, add: Add) {
+        node.note(format_args!("acknowledges request {}, an add of {}", add.request, add.amount));
+        self.clients.lock().get_mut(node.name()).expect("who asked").acknowledged += 1;
     }
 
     fn knob_ms(&self, name: &str) -> Duration {
@@ -239,7 +245,7 @@ async fn peer_program(node: Node, run: Arc<Run>) {
     node.runtime().spawn("add", Box::pin(add_all(node.clone(), run.clone(), disk.clone()))).detach();
     let listener = node.provider().listen(&protocol()).await.expect("the first listener of this life");
     while let Ok(connection) = listener.accept().await {
-        let serve = serve(connection, run.clone(), disk.clone());
+        let serve = serve(node.clone(), connection, run.clone(), disk.clone());
         node.runtime().spawn("serve", Box::pin(serve)).detach();
     }
 }
@@ -250,21 +256,24 @@ async fn add_all(node: Node, run: Arc<Run>, disk: Disk<Kept>) {
         let now = Duration::from_nanos(node.network().now().as_nanos());
         node.runtime().sleep(request.at.saturating_sub(now)).await;
         let add = Add { request: number as u64, amount: request.amount };
-        disk.write(|kept| {
+        let repeated = disk.write(|kept| {
             let part = kept.parts.entry(node.name().into()).or_default();
-            if run.case.has_mutant(RETRY_TWICE) || part.adds.values().all(|known| known.request != add.request) {
+            let known = part.adds.values().any(|known| known.request == add.request);
+            if run.case.has_mutant(RETRY_TWICE) || !known {
                 part.adds.insert(part.adds.len() as u64, add);
                 part.total += add.amount;
             }
+            known
         });
+        sometimes!(node, repeated, "a request is repeated");
         if run.case.has_mutant(EARLY_ACK) {
-            run.acknowledge(node.name());
+            run.acknowledge(&node, add);
             disk.flush(run.knob_ms("flush-ms")).await;
         } else {
             disk.flush(run.knob_ms("flush-ms")).await;
             // The acknowledgement takes its way to the client, and a crash may overtake it.
             node.runtime().sleep(ACK_TRAVELS).await;
-            run.acknowledge(node.name());
+            run.acknowledge(&node, add);
         }
     }
 }
@@ -273,13 +282,14 @@ async fn add_all(node: Node, run: Arc<Run>, disk: Disk<Kept>) {
 const ACK_TRAVELS: Duration = Duration::from_millis(100);
 
 /// Takes pushes from one peer.
-async fn serve(connection: Arc<dyn P2PConnection>, run: Arc<Run>, disk: Disk<Kept>) {
+async fn serve(node: Node, connection: Arc<dyn P2PConnection>, run: Arc<Run>, disk: Disk<Kept>) {
     while let Ok(push) = connection.recv_value::<Push>().await {
         let has = disk.write(|kept| {
             let part = kept.parts.entry(push.origin).or_default();
             let mut has = push.from;
             for add in push.adds {
                 let known = part.adds.insert(has, add).is_some();
+                sometimes!(node, known, "a push is repeated");
                 if !known || run.case.has_mutant(COUNT_TWICE) {
                     part.total += add.amount;
                 }
@@ -343,7 +353,9 @@ impl Pusher {
                 while connection.try_recv()?.is_some() {}
                 continue;
             }
-            match runtime.timeout(ACK_TIMEOUT, connection.recv_value::<u64>()).await {
+            let answer = runtime.timeout(ACK_TIMEOUT, connection.recv_value::<u64>()).await;
+            sometimes!(self.node, answer.is_err(), "a push is not answered in time");
+            match answer {
                 Ok(has) => *sent = (has? as usize).min(*sent + count),
                 Err(_) => {
                     if self.run.case.has_mutant(TIMEOUT_IS_ACK) {

@@ -21,19 +21,19 @@ pub(super) struct Backlog {
 const PRUNE_MIN: usize = 64;
 
 impl Backlog {
-    /// Adds a packet, and returns how many datagrams were thrown out.
-    fn push(&mut self, packet: Packet, is_wanted: impl Fn(&Packet) -> bool) -> usize {
-        let mut datagrams = 0;
+    /// Adds a packet, and returns those that were thrown out.
+    fn push(&mut self, packet: Packet, is_wanted: impl Fn(&Packet) -> bool) -> Vec<Packet> {
+        let mut thrown_out = Vec::new();
         if self.packets.len() >= self.prune_at.max(PRUNE_MIN) {
-            self.packets.retain(|packet| {
-                let wanted = is_wanted(packet);
-                datagrams += usize::from(!wanted && packet.is_datagram());
-                wanted
-            });
+            thrown_out = self.packets.extract_if(.., |packet| !is_wanted(packet)).collect();
             self.prune_at = 2 * self.packets.len();
         }
         self.packets.push(packet);
-        datagrams
+        thrown_out
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Packet> {
+        self.packets.iter()
     }
 
     pub(super) fn take(&mut self) -> Vec<Packet> {
@@ -51,14 +51,17 @@ impl World {
     /// Keeps a packet that met a partition.
     pub(super) fn hold(&mut self, packet: Packet) {
         let (conns, link) = (&self.conns, &mut self.links[packet.link as usize]);
-        link.held.push(packet, |packet| conns.get(packet.to.conn).is_some());
+        let thrown_out = link.held.push(packet, |packet| conns.get(packet.to.conn).is_some());
+        thrown_out.iter().for_each(|packet| self.lose(packet));
     }
 
     /// Keeps a packet at the end of a clogged link.
     pub(super) fn meet_clog(&mut self, packet: Packet) {
         self.note_held(&packet);
         let (conns, link) = (&self.conns, &mut self.links[packet.link as usize]);
-        link.datagrams -= link.backlog.push(packet, |packet| conns.get(packet.to.conn).is_some());
+        let thrown_out = link.backlog.push(packet, |packet| conns.get(packet.to.conn).is_some());
+        link.datagrams -= thrown_out.iter().filter(|packet| packet.is_datagram()).count();
+        thrown_out.iter().for_each(|packet| self.lose(packet));
     }
 
     /// A clogged link is free again: what waits arrives now, in its order.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     World,
+    audit::Ledger,
     backlog::Backlog,
     draw::{LinkDraws, Purpose},
     node::NodeIx,
@@ -69,6 +70,7 @@ pub(crate) struct Link {
     /// Turns that were given and not taken yet. They lapse when the next are given.
     pub(super) turns: u64,
     pub(super) room_timer: Option<TimerKey>,
+    pub(super) ledger: Ledger,
 }
 
 impl Link {
@@ -130,6 +132,7 @@ impl World {
                 writers: VecDeque::new(),
                 turns: 0,
                 room_timer: None,
+                ledger: Ledger::default(),
             });
             self.by_pair.insert((src, dst), link);
         }
@@ -224,6 +227,7 @@ impl World {
         let retransmit_after = self.retransmit_after(link);
         for mut packet in held {
             if self.conns.get(packet.to.conn).is_none() {
+                self.lose(&packet);
                 continue;
             }
             self.cancel_patience(packet.to.other());

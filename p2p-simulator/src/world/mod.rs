@@ -9,11 +9,12 @@
 //!   [`crowd`]: who waits in front.
 //! - [`fault`]: what goes wrong with links and nodes; [`schedule`]: when. [`clock`]: nodes' own time.
 //! - [`conn`], [`stream`], [`datagram`]: what peers hold.
-//! - [`timer`]: time for the peers' tasks. [`draw`]: randomness. [`wakes`]: who is to be woken.
+//! - [`timer`]: time for the peers' tasks. [`draw`]: randomness. [`wakes`]: who is to be woken. [`audit`]: whether all adds up.
 //!
 //! Nothing here iterates over a hash map, and no decision depends on the order in which memory was handed out, so a run is
 //! a function of its settings and of what the peers do.
 
+mod audit;
 mod backlog;
 pub(crate) mod clock;
 pub(crate) mod conn;

@@ -242,7 +242,9 @@ impl World {
     }
 
     fn record_packet(&mut self, event: Event, link: LinkIx, mark: &Mark, losses: u32) -> u64 {
-        let (src, dst) = self.links[link as usize].numbers;
+        let state = &mut self.links[link as usize];
+        state.ledger.enter(event, mark.len);
+        let (src, dst) = state.numbers;
         self.recorder.push(Record {
             t: self.now,
             seq: 0,
@@ -286,6 +288,11 @@ impl InFlight {
             }
         };
         self.heap.push(Reverse((at, tie, place)));
+    }
+
+    /// All packets, in no order that means anything.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Packet> {
+        self.packets.iter().flatten()
     }
 
     /// All packets with their times, the first to arrive first.

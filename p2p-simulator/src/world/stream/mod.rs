@@ -189,6 +189,12 @@ impl Stream {
         }
     }
 
+    /// Whether both directions add up.
+    pub(super) fn audit(&self) -> Result<(), String> {
+        let audit = |way: &Way| way.audit().map_err(|what| format!("stream {}: {what}", self.number));
+        self.ways.iter().try_for_each(audit)
+    }
+
     /// What tasks of one side wait for, in words.
     pub(super) fn waits(&self, side: usize) -> Option<String> {
         let (ours, theirs) = (&self.ways[side], &self.ways[1 - side]);

@@ -86,13 +86,10 @@ impl World {
         if way.done || way.was_reset.is_some() {
             return;
         }
-        if offset != way.received {
-            way.early.insert(offset, payload);
+        let before = way.received;
+        way.take(offset, payload);
+        if way.received == before {
             return;
-        }
-        way.append(payload);
-        while let Some(next) = way.early.remove(&way.received) {
-            way.append(next);
         }
         self.wakes.wake(&mut way.read_waker);
         self.acknowledge_if_whole(at, key);

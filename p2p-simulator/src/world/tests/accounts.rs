@@ -24,6 +24,7 @@ fn every_packet_that_was_sent_arrived_or_was_lost() {
     while world.step() {}
     got += read(&mut world, receiving).len();
     while world.step() {}
+    assert_eq!(world.audit(), Ok(()));
     let trace = world.trace();
     let count = |event| trace.kept.iter().filter(|record| record.event == event).count();
     assert_eq!(count(Event::Sent), count(Event::Arrived) + count(Event::Lost));
@@ -34,6 +35,18 @@ fn every_packet_that_was_sent_arrived_or_was_lost() {
         .map(|record| u64::from(record.len))
         .sum();
     assert_eq!(bytes, got as u64);
+}
+
+// A packet that is taken out by hand stands for a bug that loses one.
+#[test]
+fn a_packet_that_is_gone_without_a_record_does_not_pass_the_audit() {
+    let mut world = world(LinkConfig::default());
+    let (sending, ..) = stream(&mut world);
+    write(&mut world, sending, &[1; 3000]);
+    assert_eq!(world.audit(), Ok(()));
+    assert!(world.packets.pop().is_some());
+    let error = world.audit().unwrap_err();
+    assert!(error.contains("conservation from a to b"), "{error}");
 }
 
 // The heart of replaying: what happens on one link is a function of that link alone.
