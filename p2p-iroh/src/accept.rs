@@ -4,48 +4,73 @@ use std::{sync::Arc, time::Duration};
 
 use iroh::{Endpoint, endpoint::Incoming};
 use p2p::{Runtime, RuntimeExt, chain, engine::Hub};
-use tokio::sync::Semaphore;
 use tracing::debug;
 
-use crate::{peers::Peers, transport::IrohConnection};
+use crate::{
+    addr,
+    admission::{Admission, Handshake, Knock, close},
+    endpoint::Terms,
+    peers::Peers,
+    transport::IrohConnection,
+};
 
-/// Takes connections until the endpoint closes.
-///
-/// iroh's own `Router` ends, and closes the endpoint, when a handler panics. Here each connection has a task of its own,
-/// and nothing that happens in one ends the loop, which itself opens no file and allocates nothing for a peer it
-/// refuses.
-pub(crate) async fn accept_loop(endpoint: Endpoint, hub: Arc<Hub>, peers: Arc<Peers>, runtime: Arc<dyn Runtime>) {
-    let free = Arc::new(Semaphore::new(QUIC_HANDSHAKES_MAX));
-    while let Some(incoming) = endpoint.accept().await {
-        let Ok(place) = free.clone().try_acquire_owned() else {
-            incoming.refuse();
-            continue;
-        };
-        let (hub, peers, clock) = (hub.clone(), peers.clone(), runtime.clone());
-        let handshake = async move {
-            accept(incoming, &hub, &peers, &*clock).await;
-            drop(place);
-        };
-        runtime.spawn("iroh handshake", Box::pin(handshake)).detach();
-    }
+/// What the accept loop works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) terms: Arc<Terms>,
+    pub(crate) runtime: Arc<dyn Runtime>,
 }
 
-async fn accept(incoming: Incoming, hub: &Arc<Hub>, peers: &Peers, runtime: &dyn Runtime) {
-    let handshake = async { incoming.await.map_err(|error| chain(&error)) };
-    match runtime.timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(Ok(connection)) => {
-            let transport = IrohConnection::new(connection, runtime);
-            transport.introduce(peers, runtime);
-            hub.incoming(transport);
+impl Acceptor {
+    /// Takes connections until the endpoint closes.
+    ///
+    /// iroh's own `Router` ends, and closes the endpoint, when a handler panics. Here each connection has a task of its
+    /// own, and nothing that happens in one ends the loop, which itself opens no file and allocates nothing for a peer
+    /// it refuses.
+    pub(crate) async fn run(self, endpoint: Endpoint) {
+        while let Some(incoming) = endpoint.accept().await {
+            match self.admission.knock(&incoming, self.runtime.now()) {
+                Knock::Answer(handshake) => {
+                    let acceptor = self.clone();
+                    let answering = async move { acceptor.accept(incoming, handshake).await };
+                    self.runtime.spawn("iroh handshake", Box::pin(answering)).detach();
+                }
+                // Fails only for an address that was proved, which this one was not.
+                Knock::Prove => drop(incoming.retry()),
+                Knock::Refuse => incoming.refuse(),
+            }
         }
-        Ok(Err(why)) => debug!(%why, "A peer's QUIC handshake failed."),
-        Err(late) => debug!(after = ?late.after, "A peer's QUIC handshake did not end in time."),
+    }
+
+    async fn accept(self, incoming: Incoming, handshake: Handshake) {
+        let start = self.runtime.now();
+        let terms = self.terms.server(handshake.level());
+        let shaking = async {
+            let accepting = incoming.accept_with(terms).map_err(|error| chain(&error))?;
+            accepting.await.map_err(|error| chain(&error))
+        };
+        let connection = match self.runtime.timeout(HANDSHAKE_TIMEOUT, shaking).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(why)) => return debug!(%why, "A peer's QUIC handshake failed."),
+            Err(late) => return debug!(after = ?late.after, "A peer's QUIC handshake did not end in time."),
+        };
+        let peer = addr::peer_id(connection.remote_id());
+        match self.admission.enter(handshake, peer) {
+            Ok(place) => {
+                let transport = IrohConnection::new(connection, place, &self.runtime);
+                transport.introduce(&self.peers, &*self.runtime, start);
+                self.hub.incoming(transport);
+            }
+            Err((code, why)) => {
+                debug!(%peer, why, "Turned a peer away.");
+                close(&connection, code, why);
+            }
+        }
     }
 }
-
-/// QUIC handshakes that are answered at once; the next dialler is refused, and may try again. What follows, the engine
-/// bounds.
-const QUIC_HANDSHAKES_MAX: usize = 256;
 
 /// As long as a dialler waits by default.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use p2p::{P2PError, PeerAddr, Result};
 
-use crate::{Identity, RelayServer, TrustRoots};
+use crate::{AccessList, Identity, IrohLimits, RelayServer, TrustRoots, limits::RECEIVE_WINDOW_BYTES_MIN};
 
 /// Settings of an [`IrohP2P`](crate::IrohP2P).
 ///
@@ -50,16 +50,25 @@ pub struct IrohConfig {
     #[cfg(feature = "port-mapping")]
     pub port_mapping: bool,
     /// Whether to bind no UDP socket and reach peers through relays alone. Defaults to no.
+    ///
+    /// Peers then never see this machine's address, whatever they do: relays alone do. Settings that would tell it are an
+    /// error.
     pub relay_only: bool,
     /// Addresses at which peers reach this endpoint although it cannot see them itself, such as a forwarded port's.
     /// Defaults to none.
     pub external_addrs: Vec<SocketAddr>,
-    /// Bytes that a peer may send on one connection before this side reads them, which bounds what one connection can
-    /// make this side keep. Defaults to 16 MiB.
+    /// Who may connect. Defaults to everybody.
+    pub access: AccessList,
+    /// How much peers may have of this endpoint.
+    pub limits: IrohLimits,
+    /// Bytes that a peer may send on one connection before this side reads them, once the connection has shown that it
+    /// uses them. Defaults to 16 MiB.
     ///
-    /// One stream, and all messages together, get an eighth, so that seven stalled streams leave room for the rest.
-    /// An eighth carries 168 Mbit/s at a round trip of 100 ms, and in proportion. The same bound applies to what this
-    /// side has sent and the peer has not acknowledged.
+    /// A connection begins with a quarter, or less where many share
+    /// [`IrohLimits::buffer_bytes_max`]; that doubles whenever half of it was sent and read within two round trips. One
+    /// stream, and all messages together, get an eighth of the whole, and half at most of what the connection begins with,
+    /// so that a stalled stream leaves room for the rest. An eighth carries 168 Mbit/s at a round trip of 100 ms, and in
+    /// proportion. What this side sends before any is acknowledged has the bound that the connection begins with.
     pub receive_window_bytes: u32,
     /// Streams that a peer may have open at once on one connection. Defaults to 100, the default of
     /// [`ConnectionConfig::streams_max`](p2p::ConnectionConfig::streams_max), which may ask for less but not get more.
@@ -79,6 +88,8 @@ impl Default for IrohConfig {
             port_mapping: false,
             relay_only: false,
             external_addrs: Vec::new(),
+            access: AccessList::default(),
+            limits: IrohLimits::default(),
             receive_window_bytes: 16 * 1024 * 1024,
             streams_max: 100,
         }
@@ -157,6 +168,20 @@ impl IrohConfig {
         self
     }
 
+    /// Sets who may connect.
+    #[must_use]
+    pub fn with_access(mut self, access: AccessList) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Sets how much peers may have of this endpoint.
+    #[must_use]
+    pub fn with_limits(mut self, limits: IrohLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Sets the bytes that a peer may send on one connection before this side reads them.
     #[must_use]
     pub const fn with_receive_window_bytes(mut self, bytes: u32) -> Self {
@@ -202,12 +227,29 @@ impl IrohConfig {
                 format_args!("at least {RECEIVE_WINDOW_BYTES_MIN}"),
             ));
         }
-        Ok(())
+        if self.relay_only {
+            self.validate_relay_only()?;
+        }
+        self.limits.validate(self.receive_window_bytes)
+    }
+
+    /// What would tell others the address that a relay-only endpoint keeps to itself.
+    fn validate_relay_only(&self) -> Result<()> {
+        let tells = [
+            ("external_addrs", !self.external_addrs.is_empty()),
+            ("lan_discovery", self.lan_discovery),
+            #[cfg(feature = "port-mapping")]
+            ("port_mapping", self.port_mapping),
+        ];
+        match tells.into_iter().find(|(_, is_set)| *is_set) {
+            Some((name, _)) => Err(P2PError::invalid_input(
+                format_args!("{name} with relay_only"),
+                "one or the other: a relay-only endpoint tells nobody its address",
+            )),
+            None => Ok(()),
+        }
     }
 }
-
-/// Bytes of the smallest window: an eighth of it has to carry a few of the largest packets.
-const RECEIVE_WINDOW_BYTES_MIN: u32 = 128 * 1024;
 
 fn any_interface(port: u16) -> Vec<SocketAddr> {
     vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
@@ -222,13 +264,21 @@ mod tests {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let relay = RelayServer::new("relay.example").unwrap();
         let default = IrohConfig::default;
+        let only_relays = || default().with_relays([relay.clone()]).with_relay_only(true);
         default().validate().unwrap();
         for (config, name) in [
             (default().with_bind([addr, addr]), "bind"),
             (default().with_bind([]), "bind"),
             (default().with_relay_only(true), "relays"),
-            (default().with_relays([relay]).with_trust(TrustRoots::none()), "trust"),
+            (default().with_relays([relay.clone()]).with_trust(TrustRoots::none()), "trust"),
             (default().with_receive_window_bytes(0), "receive_window_bytes"),
+            (default().with_limits(IrohLimits::default().with_connections_max(0)), "connections_max"),
+            (default().with_limits(IrohLimits::default().with_connections_max(4096)), "buffer_bytes_max"),
+            (default().with_limits(IrohLimits::default().with_buffer_bytes_max(1)), "buffer_bytes_max"),
+            (only_relays().with_external_addr(addr), "external_addrs"),
+            (only_relays().with_lan_discovery(true), "lan_discovery"),
+            #[cfg(feature = "port-mapping")]
+            (only_relays().with_port_mapping(true), "port_mapping"),
         ] {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.starts_with(name), "{error}");

@@ -1,23 +1,30 @@
-//! Settings into a bound iroh endpoint.
+//! Settings into a bound iroh endpoint, and into the terms of its connections.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use iroh::{
     Endpoint, RelayMap, RelayMode,
     dns::DnsResolver,
-    endpoint::{BindOpts, Builder, PortmapperConfig, QuicTransportConfig, VarInt, presets},
+    endpoint::{
+        BindOpts, Builder, ConnectOptions, PortmapperConfig, QuicTransportConfig, ServerConfig, VarInt, presets,
+    },
 };
 use p2p::{P2PError, Result, protocol::ALPN};
 
-use crate::{Identity, IrohConfig, error::Error};
+use crate::{
+    Identity, IrohConfig,
+    error::Error,
+    limits::{DATAGRAM_BYTES_MAX, Level},
+};
 
 /// Binds an endpoint that contacts nobody it was not told of.
 pub(crate) async fn bind(config: &IrohConfig, identity: &Identity) -> Result<Endpoint> {
     // `Minimal` brings cryptography and nothing else: no lookup service, no relay.
+    let least = Level::all(config.receive_window_bytes).last().expect("there is one");
     let builder = Endpoint::builder(presets::Minimal)
         .secret_key(identity.secret_key().clone())
         .alpns(vec![ALPN.to_vec()])
-        .transport_config(transport_config(config))
+        .transport_config(transport_config(config, least))
         // With an empty map there is no home relay, but a peer's relay can be dialled.
         .relay_mode(RelayMode::Custom(config.relays.iter().map(|relay| relay.to_iroh()).collect::<RelayMap>()))
         .ca_tls_config(config.trust.to_iroh())
@@ -46,12 +53,42 @@ fn bind_addrs(builder: Builder, config: &IrohConfig) -> Result<Builder> {
     Ok(builder)
 }
 
-fn transport_config(config: &IrohConfig) -> QuicTransportConfig {
-    let window = config.receive_window_bytes;
+/// QUIC's settings for connections of each level. Made once, so that connections share them.
+#[derive(Debug)]
+pub(crate) struct Terms(Vec<(Level, QuicTransportConfig, Arc<ServerConfig>)>);
+
+impl Terms {
+    pub(crate) fn new(endpoint: &Endpoint, config: &IrohConfig) -> Arc<Self> {
+        let terms = Level::all(config.receive_window_bytes).map(|level| {
+            let transport = transport_config(config, level);
+            let server = endpoint.create_server_config_builder(vec![ALPN.to_vec()]);
+            (level, transport.clone(), Arc::new(server.set_transport_config(transport).build()))
+        });
+        Arc::new(Self(terms.collect()))
+    }
+
+    /// Those for answering a peer.
+    pub(crate) fn server(&self, level: Level) -> Arc<ServerConfig> {
+        self.of(level).2.clone()
+    }
+
+    /// Those for dialling one.
+    pub(crate) fn client(&self, level: Level) -> ConnectOptions {
+        ConnectOptions::new().with_transport_config(self.of(level).1.clone())
+    }
+
+    fn of(&self, level: Level) -> &(Level, QuicTransportConfig, Arc<ServerConfig>) {
+        self.0.iter().find(|(found, ..)| *found == level).expect("levels come from one place")
+    }
+}
+
+fn transport_config(config: &IrohConfig, level: Level) -> QuicTransportConfig {
     QuicTransportConfig::builder()
-        .receive_window(window.into())
-        .stream_receive_window((window / STREAMS_TO_FILL_THE_WINDOW).into())
-        .send_window(window.into())
+        // Grows with use, see `window`.
+        .receive_window(level.connection.into())
+        .stream_receive_window(level.stream.into())
+        .send_window(level.connection.into())
+        .datagram_receive_buffer_size(Some(DATAGRAM_BYTES_MAX as usize))
         .max_concurrent_bidi_streams(VarInt::from_u32(config.streams_max.saturating_add(ENGINE_STREAMS)))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .default_path_keep_alive_interval(PATH_KEEP_ALIVE)
@@ -80,9 +117,6 @@ const PATH_KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// 8.6 s of 20 s when a strict NAT forgets its mappings, and a link that is down for 5 s still keeps its path. With half of
 /// this it does not.
 const PATH_IDLE: Duration = Duration::from_millis(6500);
-
-/// Stalled streams that use a connection's window up.
-const STREAMS_TO_FILL_THE_WINDOW: u32 = 8;
 
 /// Streams that the engine opens beside the application's: control and messages.
 const ENGINE_STREAMS: u32 = 2;

@@ -30,7 +30,10 @@
 //! router. None of the servers that iroh's authors run is ever contacted.
 //!
 //! # Map
-//! - What is configured: [`IrohConfig`], [`Identity`] and its file (`key_file`), [`RelayServer`], [`TrustRoots`].
+//! - What is configured: [`IrohConfig`], [`Identity`] and its file (`key_file`), [`RelayServer`], [`TrustRoots`],
+//!   [`AccessList`], [`IrohLimits`].
+//! - Who gets in, and how much of the endpoint: `admission`; the bytes it lends, `budget`; a peer's share of them, `window`
+//!   and `datagrams`.
 //! - The provider: [`IrohP2P`] (`provider`), the `endpoint` it binds, its `accept` loop, its `status`, the `peers` it
 //!   knows, those it finds on the `lan`.
 //! - What the engine speaks over: `transport`, one connection; `stream`, the halves of a stream.
@@ -39,13 +42,18 @@
 //! [iroh]: https://docs.rs/iroh
 
 mod accept;
+mod access;
 mod addr;
+mod admission;
+mod budget;
 mod config;
+mod datagrams;
 mod endpoint;
 mod error;
 mod identity;
 mod key_file;
 mod lan;
+mod limits;
 mod peers;
 mod provider;
 mod relay;
@@ -53,5 +61,14 @@ mod status;
 mod stream;
 mod transport;
 mod trust;
+mod window;
 
-pub use self::{config::IrohConfig, identity::Identity, provider::IrohP2P, relay::RelayServer, trust::TrustRoots};
+pub use self::{
+    access::AccessList,
+    config::IrohConfig,
+    identity::Identity,
+    limits::{CONNECTION_BYTES_MIN, IrohLimits},
+    provider::IrohP2P,
+    relay::RelayServer,
+    trust::TrustRoots,
+};

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use iroh::Endpoint;
+use iroh::{Endpoint, endpoint::ConnectError};
 use p2p::{
     ConnectionConfig, ListenConfig, P2PConnection, P2PError, P2PListener, P2PProvider, PeerAddr, PeerId, PeerInfo,
     ProviderStatus, Result, Runtime, RuntimeExt, TaskHandle, TokioRuntime, Watch, WatchSender, engine::Hub,
@@ -12,7 +12,15 @@ use p2p::{
 use parking_lot::Mutex;
 
 use crate::{
-    Identity, IrohConfig, accept::accept_loop, addr, endpoint, error::Error, lan, peers::Peers, status::Status,
+    AccessList, Identity, IrohConfig,
+    accept::Acceptor,
+    addr,
+    admission::Admission,
+    endpoint::{self, Terms},
+    error::Error,
+    lan,
+    peers::Peers,
+    status::Status,
     transport::IrohConnection,
 };
 
@@ -26,6 +34,8 @@ pub struct IrohP2P {
     runtime: Arc<dyn Runtime>,
     hub: Arc<Hub>,
     peers: Arc<Peers>,
+    admission: Arc<Admission>,
+    terms: Arc<Terms>,
     status: Status,
     /// Taken at shutdown, because the socket lives as long as anybody holds the endpoint.
     endpoint: Mutex<Option<Endpoint>>,
@@ -59,14 +69,25 @@ impl IrohP2P {
         });
         let (status, follow) = Status::new(&endpoint, &config.relays, lan);
         tasks.push(runtime.spawn("iroh status", Box::pin(follow)));
-        let accept = accept_loop(endpoint.clone(), hub.clone(), peers.clone(), runtime.clone());
-        tasks.push(runtime.spawn("iroh accept", Box::pin(accept)));
+        let admission = Admission::new(&config);
+        tasks.push(runtime.spawn("iroh access", Box::pin(follow_access(admission.clone()))));
+        let terms = Terms::new(&endpoint, &config);
+        let acceptor = Acceptor {
+            hub: hub.clone(),
+            peers: peers.clone(),
+            admission: admission.clone(),
+            terms: terms.clone(),
+            runtime: runtime.clone(),
+        };
+        tasks.push(runtime.spawn("iroh accept", Box::pin(acceptor.run(endpoint.clone()))));
 
         Ok(Self {
             peer,
             runtime,
             hub,
             peers,
+            admission,
+            terms,
             status,
             endpoint: Mutex::new(Some(endpoint)),
             closed: WatchSender::new(false),
@@ -74,14 +95,22 @@ impl IrohP2P {
         })
     }
 
+    /// Who may connect. Changes to it hold at once.
+    pub fn access(&self) -> &AccessList {
+        self.admission.access()
+    }
+
     async fn dial(&self, peer: PeerAddr) -> Result<IrohConnection> {
         let endpoint = self.endpoint.lock().clone().ok_or(P2PError::ShutDown)?;
         let addr = self.peers.complete(peer.clone());
         let addr = addr::to_iroh(&addr).ok_or(Error::NotAKey { peer: peer.peer })?;
-        let connection =
-            endpoint.connect(addr, ALPN).await.map_err(|source| Error::Dial { peer: peer.peer, source })?;
-        let transport = IrohConnection::new(connection, &*self.runtime);
-        transport.introduce(&self.peers, &*self.runtime);
+        let start = self.runtime.now();
+        let place = self.admission.dial(peer.peer, start)?;
+        let options = self.terms.client(place.level());
+        let dialling = async { Ok(endpoint.connect_with_opts(addr, ALPN, options).await?.await?) };
+        let connection = dialling.await.map_err(|source: ConnectError| Error::Dial { peer: peer.peer, source })?;
+        let transport = IrohConnection::new(connection, place, &self.runtime);
+        transport.introduce(&self.peers, &*self.runtime, start);
         self.peers.learn(peer, self.runtime.now());
         Ok(transport)
     }
@@ -135,6 +164,14 @@ impl P2PProvider for IrohP2P {
         let mut closed = self.closed.subscribe();
         let closed = closed.wait_for(|closed| *closed);
         self.runtime.timeout(deadline.saturating_add(CLOSE_TIMEOUT), closed).await.ok();
+    }
+}
+
+/// Closes the connections of peers that are denied, whenever somebody is.
+async fn follow_access(admission: Arc<Admission>) {
+    let mut changes = admission.access().changes();
+    while changes.changed().await.is_ok() {
+        admission.close_the_denied();
     }
 }
 

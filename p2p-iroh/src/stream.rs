@@ -5,6 +5,7 @@ use std::{
     fmt,
     future::Future,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use iroh::endpoint::{ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 use p2p::{RecvHalf, SendHalf, StreamError};
 
-use crate::error;
+use crate::{error, window::Window};
 
 /// The writing half.
 pub(crate) struct IrohSend {
@@ -104,14 +105,15 @@ pub(crate) struct IrohRecv {
     ahead: VecDeque<Bytes>,
     /// Kept here, because noq reports a reset once and an ordinary end from then on.
     ended: Option<Result<(), StreamError>>,
+    window: Arc<Window>,
 }
 
 /// Packets read in one turn, and so the bytes of a stream, about 23 KiB, that are read before anybody asks for them.
 const CHUNKS_AHEAD: usize = 16;
 
 impl IrohRecv {
-    pub(crate) fn new(stream: RecvStream) -> Self {
-        Self { stream, ahead: VecDeque::new(), ended: None }
+    pub(crate) fn new(stream: RecvStream, window: Arc<Window>) -> Self {
+        Self { stream, ahead: VecDeque::new(), ended: None, window }
     }
 
     fn take_ahead(&mut self, bytes_max: usize) -> Option<Bytes> {
@@ -134,6 +136,7 @@ impl RecvHalf for IrohRecv {
         let read = ready!(pin!(self.stream.read_many_chunks(&mut chunks)).poll(cx));
         match read {
             Ok(Some(read)) => {
+                self.window.read(chunks[..read].iter().map(Bytes::len).sum());
                 self.ahead.extend(chunks.into_iter().take(read));
                 Poll::Ready(Ok(self.take_ahead(bytes_max)))
             }

@@ -1,18 +1,25 @@
 //! One connection of iroh's as the transport that the engine speaks over.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use iroh::endpoint::{Connection, SendDatagramError, VarInt, WeakConnectionHandle};
 use p2p::{
-    P2PError, Path, PeerId, Result, Runtime, StreamError, TaskHandle, Transport, Watch, WatchSender,
+    Instant, P2PError, Path, PeerId, Result, Runtime, StreamError, TaskHandle, Transport, Watch, WatchSender,
     protocol::close,
     transport::{TransportClosed, TransportStats},
 };
+use tracing::info;
 
 use crate::{
-    addr, error,
+    addr,
+    admission::Place,
+    datagrams::Datagrams,
+    error,
     peers::Peers,
     stream::{IrohRecv, IrohSend},
+    window::Window,
 };
 
 /// A connection to a peer, over whichever of its paths is best now.
@@ -21,12 +28,15 @@ pub(crate) struct IrohConnection {
     connection: Connection,
     peer: PeerId,
     path: Watch<Option<Path>>,
-    /// Ends with the connection.
-    _path_task: TaskHandle,
+    datagrams: Arc<Datagrams>,
+    window: Arc<Window>,
+    _place: Place,
+    /// End with the connection.
+    _tasks: [TaskHandle; 2],
 }
 
 impl IrohConnection {
-    pub(crate) fn new(connection: Connection, runtime: &dyn Runtime) -> Self {
+    pub(crate) fn new(connection: Connection, mut place: Place, runtime: &Arc<dyn Runtime>) -> Self {
         // Subscribed before the first look, so no change falls between the two.
         let mut events = connection.path_events();
         let path = WatchSender::new(selected_path(&connection));
@@ -36,17 +46,27 @@ impl IrohConnection {
             // Whatever happened, the list of paths says what is so now, also after events were missed.
             while events.next().await.is_some() && update(&weak, &path) {}
         };
+        let datagrams = Arc::new(Datagrams::default());
         Self {
             peer: addr::peer_id(connection.remote_id()),
             path: watch,
-            _path_task: runtime.spawn("iroh path", Box::pin(follow)),
+            window: place.seat(&connection, runtime),
+            _place: place,
+            _tasks: [
+                runtime.spawn("iroh path", Box::pin(follow)),
+                runtime.spawn("iroh datagrams", Box::pin(read_datagrams(connection.clone(), datagrams.clone()))),
+            ],
+            datagrams,
             connection,
         }
     }
 
-    /// Makes the peer known.
-    pub(crate) fn introduce(&self, peers: &Peers, runtime: &dyn Runtime) {
-        peers.connected(self.peer, self.path.clone(), runtime.now());
+    /// Makes the peer known, with whom the handshake began at `start`.
+    pub(crate) fn introduce(&self, peers: &Peers, runtime: &dyn Runtime, start: Instant) {
+        let now = runtime.now();
+        let path = self.path.read(|path| path.as_ref().map_or("none", Path::kind));
+        info!(peer = %self.peer, path, latency_ms = (now - start).as_millis() as u64, "Connected.");
+        peers.connected(self.peer, self.path.clone(), now);
     }
 }
 
@@ -60,12 +80,12 @@ impl Transport for IrohConnection {
 
     async fn open(&self) -> Result<(IrohSend, IrohRecv), StreamError> {
         let (send, recv) = self.connection.open_bi().await.map_err(error::closed)?;
-        Ok((IrohSend::new(send), IrohRecv::new(recv)))
+        Ok((IrohSend::new(send), IrohRecv::new(recv, self.window.clone())))
     }
 
     async fn accept(&self) -> Result<(IrohSend, IrohRecv), StreamError> {
         let (send, recv) = self.connection.accept_bi().await.map_err(error::closed)?;
-        Ok((IrohSend::new(send), IrohRecv::new(recv)))
+        Ok((IrohSend::new(send), IrohRecv::new(recv, self.window.clone())))
     }
 
     fn datagram_bytes_max(&self) -> Option<usize> {
@@ -85,7 +105,7 @@ impl Transport for IrohConnection {
     }
 
     async fn recv_datagram(&self) -> Result<Bytes, StreamError> {
-        Ok(self.connection.read_datagram().await.map_err(error::closed)?)
+        Ok(self.datagrams.pop().await?)
     }
 
     fn path(&self) -> Watch<Option<Path>> {
@@ -120,6 +140,23 @@ impl Drop for IrohConnection {
         Transport::close(self, close::HANDSHAKE_ABANDONED, "");
     }
 }
+
+/// Keeps noq's own queue of datagrams empty, which would keep more than it counts.
+async fn read_datagrams(connection: Connection, datagrams: Arc<Datagrams>) {
+    loop {
+        match connection.read_datagram().await {
+            Ok(datagram) => datagrams.push(&datagram),
+            Err(error) => return datagrams.end(error::closed(error)),
+        }
+        let mut more = [const { Bytes::new() }; DATAGRAMS_AT_ONCE];
+        while let Some(Ok(count)) = connection.read_many_datagrams(&mut more).now_or_never() {
+            more[..count].iter().for_each(|datagram| datagrams.push(datagram));
+        }
+    }
+}
+
+/// Datagrams taken in one turn at noq's lock.
+const DATAGRAMS_AT_ONCE: usize = 32;
 
 /// Brings the path up to date; false once the connection is gone.
 fn update(connection: &WeakConnectionHandle, path: &WatchSender<Option<Path>>) -> bool {

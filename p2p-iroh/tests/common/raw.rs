@@ -28,12 +28,24 @@ impl RawPeer {
         Self(endpoint)
     }
 
+    /// With that relay, and a direct path as well if one can be found.
+    pub async fn bind_with_paths(relay: &TestRelay) -> Self {
+        let builder = builder().bind_addr("127.0.0.1:0").unwrap();
+        let endpoint = builder.relay_mode(relay.iroh_mode()).ca_tls_config(relay.iroh_trust()).bind().await.unwrap();
+        super::in_time(endpoint.online()).await;
+        Self(endpoint)
+    }
+
     pub async fn dial(&self, peer: &PeerAddr) -> Connection {
+        self.try_dial(peer).await.unwrap()
+    }
+
+    pub async fn try_dial(&self, peer: &PeerAddr) -> Result<Connection, String> {
         let id = EndpointId::from_bytes(peer.peer.as_bytes()).unwrap();
         let direct = peer.direct.iter().copied().map(TransportAddr::Ip);
         let relays = peer.relays.iter().map(|url| TransportAddr::Relay(url.parse().unwrap()));
         let addr = EndpointAddr::from_parts(id, direct.chain(relays));
-        self.0.connect(addr, ALPN).await.unwrap()
+        self.0.connect(addr, ALPN).await.map_err(|error| p2p::chain(&error))
     }
 
     pub fn addr(&self) -> PeerAddr {

@@ -67,6 +67,10 @@ pub(super) async fn dial<T: Transport>(
                 let refusal = Refusal::new(RefusalCode::Busy, "the peer has no room for another connection");
                 P2PError::Refused { peer, refusal }
             }
+            TransportClosed::Peer { code: close::REJECTED, .. } => {
+                let refusal = Refusal::new(RefusalCode::Rejected, "the peer does not admit this identity");
+                P2PError::Refused { peer, refusal }
+            }
             TransportClosed::Peer { code: close::VIOLATION, reason } => P2PError::Protocol {
                 violation: format!("the peer says: {}", close::truncate(&String::from_utf8_lossy(&reason))),
             },

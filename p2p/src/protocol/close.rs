@@ -26,6 +26,9 @@ pub const TIMED_OUT: u64 = (1 << 32) + 5;
 /// The closing side gave the handshake up.
 pub const HANDSHAKE_ABANDONED: u64 = (1 << 32) + 6;
 
+/// The closing side does not admit this identity.
+pub const REJECTED: u64 = (1 << 32) + 7;
+
 /// What a code and reason from the peer mean here. The reason may be any bytes and of any length.
 pub fn from_peer(code: u64, reason: &[u8]) -> CloseReason {
     let reason = truncate(&String::from_utf8_lossy(reason)).to_owned();
@@ -36,6 +39,7 @@ pub fn from_peer(code: u64, reason: &[u8]) -> CloseReason {
         VIOLATION => CloseReason::Protocol { violation: format!("the peer says: {reason}") },
         TIMED_OUT => CloseReason::TimedOut,
         BUSY => CloseReason::Lost { source: "the peer has no room for another connection".into() },
+        REJECTED => CloseReason::Peer { code: CloseCode::OK, reason: "the peer does not admit this identity".into() },
         HANDSHAKE_ABANDONED => CloseReason::Lost { source: "the peer gave the handshake up".into() },
         _ => CloseReason::Lost { source: format!("the peer closed with the unknown code {code}").into() },
     }
@@ -71,7 +75,8 @@ mod tests {
 
     #[test]
     fn any_code_and_any_bytes_from_a_peer_have_a_meaning() {
-        for code in [0, 7, u64::from(u32::MAX), FINISHED, FINISHED_BOTH, SHUT_DOWN, VIOLATION, BUSY, u64::MAX] {
+        for code in [0, 7, u64::from(u32::MAX), FINISHED, FINISHED_BOTH, SHUT_DOWN, VIOLATION, BUSY, REJECTED, u64::MAX]
+        {
             from_peer(code, &[0xff; 4096]);
         }
         assert_eq!(

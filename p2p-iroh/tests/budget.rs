@@ -1,0 +1,168 @@
+//! What many hostile peers together can make an endpoint keep, and what is left for an honest one. In a process of its own,
+//! because it measures the process's memory.
+#![allow(clippy::print_stdout, reason = "it says what it measured")]
+
+mod common;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use common::{RawPeer, bind, hostile, in_time, listen, loopback};
+use iroh::endpoint::Connection;
+use p2p::{P2PConnection, P2PListener, PeerAddr};
+use p2p_iroh::IrohLimits;
+use tokio::{task::JoinSet, time::timeout};
+
+const MIB: u64 = 1024 * 1024;
+
+/// An eighth of the defaults: a thousand peers and 896 MiB are to each other as these are.
+const CONNECTIONS_MAX: usize = 128;
+const BUFFER_BYTES_MAX: u64 = 112 * MIB;
+const WINDOW_BYTES: u32 = 2 * MIB as u32;
+
+/// Peers whose data nobody ever reads, and peers whose data is read until their windows have grown.
+const NEVER_READ: usize = 60;
+const READ_AT_FIRST: usize = 60;
+/// Enough to have read for a window to grow to the full.
+const READ_BYTES: u64 = 3 * MIB;
+
+/// Enough of them to fill a window by the least that a stream can have, 128 KiB.
+const STREAMS: usize = 24;
+
+/// Bytes read from a connection, and how many may be: beyond them the application reads nothing.
+#[derive(Clone)]
+struct Reading {
+    read: Arc<AtomicU64>,
+    most: u64,
+}
+
+/// What is true of an endpoint with 1,024 connections and 896 MiB is so at an eighth of both: each window has its own part
+/// for sure, and all else is lent from one sum. The bytes are counted where they are certain, with the peers: what flow
+/// control took and nobody has read is in the endpoint's memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_peers_together_keep_within_the_budget_and_an_honest_one_gets_its_full_window() {
+    let limits = IrohLimits::default()
+        .with_connections_max(CONNECTIONS_MAX)
+        .with_buffer_bytes_max(BUFFER_BYTES_MAX)
+        .with_standstill_max(Duration::from_millis(300));
+    let victim = bind(loopback().with_limits(limits).with_receive_window_bytes(WINDOW_BYTES)).await;
+    let listener = listen(&victim).await;
+    let addr = listener.local_addr();
+
+    let mut sessions = Vec::new();
+    for number in 0..NEVER_READ + READ_AT_FIRST {
+        let most = if number < NEVER_READ { 0 } else { READ_BYTES };
+        sessions.push(Session::open(&*listener, &addr, most).await);
+    }
+    // From here on, since a peer of this process takes far more than its connection.
+    let before = resident_bytes();
+    let held: u64 = sessions.iter_mut().map(Session::fill).collect::<JoinSet<u64>>().join_all().await.iter().sum();
+    let grown = resident_bytes().saturating_sub(before);
+    println!("{} peers hold {} MiB; the process grew by {} MiB", sessions.len(), held / MIB, grown / MIB);
+    assert!(held <= BUFFER_BYTES_MAX, "{held} bytes are held");
+    assert!(held >= BUFFER_BYTES_MAX / 8, "{held} bytes: they did not try");
+    assert!(grown <= BUFFER_BYTES_MAX, "{grown} bytes");
+
+    // Read without end, until what it may have under way is all it could ever have.
+    let full = u64::from(WINDOW_BYTES);
+    let honest = async {
+        loop {
+            let mut session = Session::open(&*listener, &addr, 4 * READ_BYTES).await;
+            let filled = session.fill().await;
+            println!("the honest peer has {filled} bytes under way");
+            if filled >= full * 15 / 16 {
+                return session;
+            }
+            drop(session);
+        }
+    };
+    timeout(Duration::from_secs(60), honest).await.expect("the honest peer gets its full window");
+    // Only as many had to go as held what was needed.
+    let gone = sessions.iter().filter(|session| session.raw.close_reason().is_some()).count();
+    println!("{gone} of {} had to go", sessions.len());
+    assert!((1..sessions.len() / 2).contains(&gone), "{gone} had to go");
+}
+
+/// Both ends of one connection.
+struct Session {
+    raw: Connection,
+    reading: Reading,
+    _peer: RawPeer,
+    _accepted: Arc<dyn P2PConnection>,
+    _reader: JoinSet<()>,
+}
+
+impl Session {
+    /// A peer of whose data `most` bytes are read.
+    async fn open(listener: &dyn P2PListener, addr: &PeerAddr, most: u64) -> Self {
+        let peer = RawPeer::bind().await;
+        let raw = hostile(&peer, addr).await;
+        let accepted = in_time(listener.accept()).await.unwrap();
+        let reading = Reading { read: Arc::default(), most };
+        let mut reader = JoinSet::new();
+        reader.spawn(read_all(accepted.clone(), reading.clone()));
+        Self { raw, reading, _peer: peer, _accepted: accepted, _reader: reader }
+    }
+
+    /// Sends as much as is taken. Says how many bytes of it nobody reads.
+    fn fill(&mut self) -> impl Future<Output = u64> + Send + 'static {
+        let (raw, reading) = (self.raw.clone(), self.reading.clone());
+        async move {
+            let mut writers = JoinSet::new();
+            for _ in 0..STREAMS {
+                let raw = raw.clone();
+                writers.spawn(async move {
+                    let Ok((mut send, _recv)) = raw.open_bi().await else { return (0, None) };
+                    let (chunk, mut written) = (Bytes::from_static(&[7; 16 * 1024]), 0);
+                    // Ends when nothing more is taken for so long.
+                    while let Ok(Ok(count)) = timeout(STALLED, send.write(&chunk)).await {
+                        written += count as u64;
+                    }
+                    (written, Some((send, _recv)))
+                });
+            }
+            let written = in_time(writers.join_all()).await;
+            let filled = written.iter().map(|(written, _)| written).sum::<u64>() - reading.read.load(Relaxed);
+            // To drop a stream would take back what was sent on it.
+            tokio::spawn(async move {
+                raw.closed().await;
+                drop(written);
+            });
+            filled
+        }
+    }
+}
+
+/// How long a writer waits for room before it takes it that there is none.
+const STALLED: Duration = Duration::from_secs(1);
+
+/// Reads all streams side by side, as much as is allowed in all.
+async fn read_all(connection: Arc<dyn P2PConnection>, reading: Reading) {
+    let mut streams = JoinSet::new();
+    while let Ok(mut stream) = connection.accept_stream().await {
+        let reading = reading.clone();
+        streams.spawn(async move {
+            while reading.read.load(Relaxed) < reading.most {
+                match stream.recv.read_chunk(64 * 1024).await {
+                    Ok(Some(chunk)) => reading.read.fetch_add(chunk.len() as u64, Relaxed),
+                    _ => return,
+                };
+            }
+            // Kept, and never read again.
+            std::future::pending::<()>().await;
+        });
+    }
+}
+
+/// The memory of this process; zero where that is not known, so that only the bytes the peers counted are judged.
+fn resident_bytes() -> u64 {
+    let pages = || std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse::<u64>().ok();
+    pages().unwrap_or(0) * 4096
+}
