@@ -27,6 +27,9 @@ pub enum Command {
     Connect(ConnectArgs),
     /// Prints the identity that `p2pd share` has
     Id(IdArgs),
+    /// Runs a relay of your own, for peers that cannot reach each other directly
+    #[cfg(feature = "p2p-iroh")]
+    Relay(RelayArgs),
     /// Shows everything on this machine alone: relay, two peers, a forward, a download
     Demo(DemoArgs),
     /// Prints completions for a shell
@@ -78,6 +81,54 @@ pub struct IdArgs {
     /// The file with the secret key; made, for its owner's eyes only, if there is none
     #[arg(long, value_name = "PATH")]
     pub key_file: Option<PathBuf>,
+}
+
+/// Arguments of `p2pd relay`.
+#[cfg(feature = "p2p-iroh")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With a certificate from an authority that everybody trusts, for relay.example:
+  p2pd relay --certificate fullchain.pem --key privkey.pem --token-file tokens
+and on the peers:
+  P2P_RELAY_SERVERS=relay.example P2P_RELAY_TOKEN=... p2pd share ...
+
+Without one, by an authority made here, whose certificate the peers need in a file:
+  p2pd relay --self-signed 192.0.2.7 --ca-out relay-ca.pem --token-file tokens
+  P2P_RELAY_SERVERS=192.0.2.7 P2P_RELAY_CA_FILE=relay-ca.pem P2P_RELAY_TOKEN=... p2pd share ...")]
+pub struct RelayArgs {
+    /// The PEM file with the certificate, and with those that lead to an authority
+    #[arg(long, value_name = "PATH", requires = "key", required_unless_present = "self_signed")]
+    pub certificate: Option<PathBuf>,
+    /// The PEM file with the certificate's key. Both are read again when they were renewed
+    #[arg(long, value_name = "PATH", requires = "certificate")]
+    pub key: Option<PathBuf>,
+    /// Make a certificate for this host name or IP address, and an authority for it, instead
+    #[arg(long, value_name = "NAME", conflicts_with = "certificate", requires = "ca_out")]
+    pub self_signed: Option<String>,
+    /// Where to write that authority's certificate, which peers need as P2P_RELAY_CA_FILE
+    #[arg(long, value_name = "PATH", requires = "self_signed")]
+    pub ca_out: Option<PathBuf>,
+    /// The file with the tokens that let a peer in, one a line
+    #[arg(long, value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
+    /// A peer that may use the relay without a token, by its id; can be given more than once
+    #[arg(long, value_name = "PEER")]
+    pub allow: Vec<p2p::PeerId>,
+    /// Let anybody use the relay
+    #[arg(long, conflicts_with_all = ["token_file", "allow"])]
+    pub open: bool,
+    /// The most that each peer may send, in KiB per second
+    #[arg(long, value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..=4 * 1024 * 1024 - 1))]
+    pub kib_per_second: Option<u32>,
+    /// Where peers connect, over HTTPS
+    #[arg(long, value_name = "ADDR", default_value = "[::]:443", value_parser = socket_addr)]
+    pub listen: SocketAddr,
+    /// Where peers see that no captive portal is in their way, over HTTP
+    #[arg(long, value_name = "ADDR", default_value = "[::]:80", value_parser = socket_addr)]
+    pub http: SocketAddr,
+    /// Where peers learn the address that others see of them, over UDP; without it there are few direct paths
+    #[arg(long, value_name = "ADDR", default_value = "[::]:7842", value_parser = socket_addr)]
+    pub quic: SocketAddr,
 }
 
 /// Arguments of `p2pd demo`.

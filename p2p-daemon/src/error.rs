@@ -67,6 +67,29 @@ pub enum Error {
     /// Connections between peers: everything that [`P2PError`] tells apart.
     #[error(transparent)]
     P2P(#[from] P2PError),
+    /// A certificate or its key cannot be used.
+    #[error("certificate {what:?} cannot be used")]
+    Certificate {
+        /// The file, or the name it was to be made for.
+        what: String,
+        /// Why not.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// Nobody could use the relay, or nobody knows who may.
+    #[error(
+        "the relay would be of no use to anybody: say who may use it, by --token-file, --allow or --open; \
+         {problem}"
+    )]
+    RelayAccess {
+        /// What is there of that.
+        problem: String,
+    },
+    /// The relay did not start, or ended.
+    #[error("the relay cannot run")]
+    Relay {
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// A part of the demonstration did not work.
     #[error("the demo failed: {step}")]
     Demo {
@@ -94,8 +117,15 @@ impl Error {
             | Self::ServiceChoice { .. }
             | Self::AdminNotLoopback { .. }
             | Self::Unsupported { .. }
+            | Self::Certificate { .. }
+            | Self::RelayAccess { .. }
             | Self::P2P(P2PError::InvalidInput { .. }) => 2,
-            Self::Listen { .. } | Self::NoHome | Self::P2P(_) | Self::Demo { .. } | Self::System { .. } => 1,
+            Self::Listen { .. }
+            | Self::NoHome
+            | Self::P2P(_)
+            | Self::Relay { .. }
+            | Self::Demo { .. }
+            | Self::System { .. } => 1,
         }
     }
 

@@ -10,6 +10,7 @@
 //! # Map
 //! - [`forward`]: TCP connections as streams between peers. [`Target`]: what is shared.
 //! - [`admin`]: `/metrics`, `/livez`, `/readyz`.
+//! - `relay`: a relay of one's own, with the feature `p2p-iroh`.
 //! - [`demo`]: all of it on one machine.
 //! - [`command`]: what `share`, `connect` and `id` do. [`cli`]: their arguments. [`config`]: the environment.
 //! - [`stack`]: the provider and its layers.
@@ -26,6 +27,8 @@ pub mod demo;
 mod error;
 pub mod forward;
 pub mod logging;
+#[cfg(feature = "p2p-iroh")]
+pub mod relay;
 mod shutdown;
 pub mod stack;
 mod target;

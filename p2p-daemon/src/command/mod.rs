@@ -4,6 +4,8 @@
 mod connect;
 mod id;
 mod manual;
+#[cfg(feature = "p2p-iroh")]
+mod relay;
 mod share;
 
 use std::time::Duration;
@@ -25,6 +27,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Share(args) => share::share(args, console).await,
         Command::Connect(args) => connect::connect(args, console).await,
         Command::Id(args) => id::id(args, console),
+        #[cfg(feature = "p2p-iroh")]
+        Command::Relay(args) => relay::relay(args, console).await,
         Command::Demo(args) => demo::demo(args, console).await,
         Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(args),

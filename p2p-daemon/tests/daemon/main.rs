@@ -17,6 +17,8 @@ mod process;
 #[cfg(feature = "p2p-iroh")]
 mod prometheus;
 #[cfg(feature = "p2p-iroh")]
+mod relay;
+#[cfg(feature = "p2p-iroh")]
 mod service;
 #[cfg(any(feature = "p2p-iroh", target_os = "linux"))]
 mod tool;
