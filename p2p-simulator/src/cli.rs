@@ -17,7 +17,7 @@ use p2p::P2PError;
 use crate::{
     capsule::Capsule,
     case::invalid,
-    runner::{Report, Settings, sweep, trace_case},
+    runner::{Check, FreshProcess, Report, Settings, sweep, trace_case},
     scenario::Scenario,
     shrink::{Blame, Shrunk, shrink},
     trace::TraceMode,
@@ -56,6 +56,12 @@ enum Command {
     Trace(TraceCapsule),
     /// Shows the workloads, with their knobs and mutants
     List,
+    /// Runs one case and writes down its trace, for a process that checks its own
+    #[command(hide = true)]
+    RunCase {
+        /// The case's file
+        request: PathBuf,
+    },
 }
 
 #[derive(Parser)]
@@ -71,7 +77,7 @@ struct Run {
     /// Threads
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: u16,
-    /// Runs each seed twice and compares
+    /// Runs each seed once more, in a process of its own, and says where and why the two runs part if they do
     #[arg(long)]
     check: bool,
     /// A bug to switch on, in place of the scenario's
@@ -113,6 +119,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Replay { capsule } => replay(&capsule, &registry),
         Command::Shrink { capsule, save } => shrink_capsule(&capsule, save, &registry),
         Command::Trace(trace) => trace.run(&registry),
+        Command::RunCase { request } => FreshProcess::answer(&request, &registry).map(|()| true),
         Command::List => {
             list(&registry);
             Ok(true)
@@ -145,9 +152,10 @@ impl Run {
                 well = false;
             }
         }
-        let settings = Settings { first: self.first, seeds: self.seeds, jobs: self.jobs.into(), check: self.check };
+        let check = if self.check { Check::Fresh(this_program()?) } else { Check::Off };
+        let settings = Settings { first: self.first, seeds: self.seeds, jobs: self.jobs.into(), check };
         let bar = progress_bar(self.seeds);
-        let report = sweep(&scenario, registry, settings, &|failures| {
+        let report = sweep(&scenario, registry, &settings, &|failures| {
             bar.set_message(failures.to_string());
             bar.inc(1);
         })?;
@@ -185,6 +193,12 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// How this program is started to run one case.
+fn this_program() -> Result<FreshProcess, P2PError> {
+    let path = std::env::current_exe().map_err(|error| invalid("this program's path", error))?;
+    Ok(FreshProcess::new(path, ["run-case"]))
 }
 
 fn replay(path: &Path, registry: &Registry) -> Result<bool, P2PError> {

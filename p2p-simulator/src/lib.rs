@@ -33,6 +33,7 @@
 //!   [`mod@shrink`]: makes them smaller, and says which faults they need; `cli`: `p2p-sim`.
 //!   `seeds`: [`simulate!`], tests over many seeds. [`claims`]: [`always!`], [`sometimes!`], [`eventually!`].
 //! - [`config`]: settings. [`load`]: traffic to measure with.
+#![cfg_attr(not(test), warn(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod capsule;
 pub mod case;

@@ -7,7 +7,7 @@ use p2p_simulator::{
     Failure, Network, Simulation, always,
     case::Case,
     eventually,
-    runner::{SEEDS_TO_TELL, Settings, sweep},
+    runner::{Check, SEEDS_TO_TELL, Settings, sweep},
     scenario::Scenario,
     sometimes,
     workload::{Registry, Setup, Step, Violation, Workload},
@@ -91,7 +91,8 @@ impl Workload for Claiming {
 
 fn never(scenario: &Scenario, seeds: u64) -> Vec<String> {
     let registry = Registry::new().with(Claiming);
-    let report = sweep(scenario, &registry, Settings { first: 0, seeds, jobs: 2, check: false }, &|_| ()).unwrap();
+    let report =
+        sweep(scenario, &registry, &Settings { first: 0, seeds, jobs: 2, check: Check::Off }, &|_| ()).unwrap();
     assert!(report.failures.is_empty());
     assert_eq!(report.is_well(), report.never.is_empty());
     report.never

@@ -9,7 +9,7 @@ use p2p_simulator::{
     Network, Swarm,
     capsule::Capsule,
     case::Case,
-    runner::{Settings, run_case, sweep},
+    runner::{Check, Settings, run_case, sweep},
     scenario::Scenario,
     shrink::shrink,
     workload::{Registry, Setup, Step, Violation, Workload},
@@ -65,8 +65,8 @@ fn every_mutant_is_found_replayed_shrunk_and_blamed() {
 
 #[test]
 fn without_a_mutant_nothing_is_found() {
-    let settings = Settings { first: 0, seeds: 60, jobs: 2, check: false };
-    let report = sweep(&scenario(), &registry(), settings, &|_| ()).unwrap();
+    let settings = Settings { first: 0, seeds: 60, jobs: 2, check: Check::Off };
+    let report = sweep(&scenario(), &registry(), &settings, &|_| ()).unwrap();
     assert!(report.failures.is_empty(), "{:?}", report.failures);
 }
 
@@ -74,12 +74,12 @@ fn without_a_mutant_nothing_is_found() {
 fn jobs_and_checks_change_nothing_about_what_is_found() {
     let scenario = scenario().with_mutant("send-is-delivered");
     let found = |jobs, check| {
-        let report = sweep(&scenario, &registry(), Settings { first: 3, seeds: 8, jobs, check }, &|_| ()).unwrap();
+        let report = sweep(&scenario, &registry(), &Settings { first: 3, seeds: 8, jobs, check }, &|_| ()).unwrap();
         report.failures.into_iter().map(|found| (found.fingerprint, found.capsule)).collect::<Vec<_>>()
     };
-    let one = found(1, false);
+    let one = found(1, Check::Off);
     assert!(!one.is_empty() && one.len() < 8, "some seeds fail, and some do not");
-    assert_eq!(one, found(2, true));
+    assert_eq!(one, found(2, Check::Here));
 }
 
 /// Does what its only step says.
@@ -121,7 +121,8 @@ fn a_run_that_panics_stalls_or_does_not_end_is_a_failure_of_its_seed() {
     // Without a fault that is still to come, so that a stall is one.
     let omit = Swarm::kinds().map(String::from).to_vec();
     let scenario = Scenario { omit, peers: 1, ..Scenario::new("misbehaving") };
-    let report = sweep(&scenario, &registry, Settings { first: 0, seeds: 40, jobs: 2, check: true }, &|_| ()).unwrap();
+    let report =
+        sweep(&scenario, &registry, &Settings { first: 0, seeds: 40, jobs: 2, check: Check::Here }, &|_| ()).unwrap();
     let mut kinds: Vec<String> = report.groups().keys().map(|fingerprint| fingerprint.kind.clone()).collect();
     kinds.sort();
     assert_eq!(kinds, ["panic", "stall", "time-limit"]);

@@ -20,6 +20,7 @@
 //! - [`memory`]: peers within one process.
 //! - [`layer`]: providers around providers.
 //! - `conformance`: the contract as tests. [`mock`]: scripted and broken providers.
+#![cfg_attr(not(test), warn(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod config;
 mod connection;

@@ -1,4 +1,5 @@
 //! Time as tokio's clock has it: one task sleeps until the next event is due.
+#![allow(clippy::disallowed_methods, reason = "this driver follows tokio's clock")]
 
 use std::{
     sync::{

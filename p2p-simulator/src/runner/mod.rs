@@ -1,5 +1,6 @@
 //! Runs cases: one, or a scenario on many seeds.
 
+mod check;
 mod seen;
 mod sweep;
 
@@ -8,6 +9,7 @@ use std::{fmt, sync::Arc};
 use p2p::P2PError;
 
 pub use self::{
+    check::{Check, Divergence, FreshProcess},
     seen::{SEEDS_TO_TELL, Seen},
     sweep::{Found, Report, Settings, sweep},
 };
@@ -37,7 +39,7 @@ pub enum Problem {
     /// The run itself failed: a panic, a stall, the time limit, a task that spins.
     Failure(Failure),
     /// The same case ran in two ways.
-    Nondeterminism,
+    Nondeterminism(Divergence),
 }
 
 /// What failures have in common that have the same cause, as far as one can tell.
@@ -68,7 +70,7 @@ impl Problem {
     const fn kind(&self) -> &'static str {
         match self {
             Self::Violation(violation) => violation.kind,
-            Self::Nondeterminism => "nondeterminism",
+            Self::Nondeterminism(_) => "nondeterminism",
             Self::Failure(Failure::Panicked { .. }) => "panic",
             Self::Failure(Failure::Stalled { .. }) => "stall",
             Self::Failure(Failure::Plan { .. }) => "plan",
@@ -85,7 +87,7 @@ impl fmt::Display for Problem {
         match self {
             Self::Violation(violation) => write!(f, "{violation}"),
             Self::Failure(failure) => write!(f, "{}: {failure}", self.kind()),
-            Self::Nondeterminism => f.write_str("nondeterminism: the same case had two different traces"),
+            Self::Nondeterminism(divergence) => write!(f, "nondeterminism: {divergence}"),
         }
     }
 }

@@ -10,11 +10,11 @@ use p2p::P2PError;
 
 use parking_lot::Mutex;
 
-use super::{Fingerprint, Problem, SEEDS_TO_TELL, Seen, run_case};
-use crate::{capsule::Capsule, case::Case, scenario::Scenario, workload::Registry};
+use super::{Check, Fingerprint, Problem, SEEDS_TO_TELL, Seen, trace_case};
+use crate::{Failure, TraceMode, capsule::Capsule, case::Case, scenario::Scenario, workload::Registry};
 
 /// Which seeds, and how.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The first seed.
     pub first: u64,
@@ -22,8 +22,8 @@ pub struct Settings {
     pub seeds: u64,
     /// Threads, 1 at least.
     pub jobs: usize,
-    /// Whether each seed runs twice, and must run the same way.
-    pub check: bool,
+    /// Whether each seed must run the same way again.
+    pub check: Check,
 }
 
 /// What a sweep found.
@@ -85,7 +85,7 @@ impl Report {
 pub fn sweep(
     scenario: &Scenario,
     registry: &Registry,
-    settings: Settings,
+    settings: &Settings,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Report, P2PError> {
     // What cannot be resolved is said once, before anything runs.
@@ -96,7 +96,7 @@ pub fn sweep(
         while let Some(number) = Some(next.fetch_add(1, Relaxed)).filter(|number| *number < settings.seeds) {
             let ran = scenario
                 .resolve(settings.first.wrapping_add(number), registry)
-                .and_then(|case| run_seed(case, registry, settings.check));
+                .and_then(|case| run_seed(case, registry, &settings.check));
             let mut results = results.lock();
             match (ran, &mut *results) {
                 (Ok((found, seen)), Ok((failures, all))) => {
@@ -129,10 +129,12 @@ pub fn sweep(
     Ok(Report { seeds: settings.seeds, failures, seen, never })
 }
 
-fn run_seed(case: Case, registry: &Registry, check: bool) -> Result<(Option<Found>, Seen), P2PError> {
-    let mut outcome = run_case(&case, registry)?;
-    if check && run_case(&case, registry)?.hash != outcome.hash {
-        outcome.failure = Some(Problem::Nondeterminism);
+fn run_seed(case: Case, registry: &Registry, check: &Check) -> Result<(Option<Found>, Seen), P2PError> {
+    let (mut outcome, trace) = trace_case(&case, registry, TraceMode::Hash)?;
+    // How far a task that spins came is up to the machine.
+    let spins = matches!(outcome.failure, Some(Problem::Failure(Failure::Spinning { .. })));
+    if !spins && let Some(divergence) = check.look(&case, registry, &trace)? {
+        outcome.failure = Some(Problem::Nondeterminism(divergence));
     }
     let Some(fingerprint) = outcome.fingerprint(&case) else {
         return Ok((None, outcome.seen));

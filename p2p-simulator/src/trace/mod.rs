@@ -1,5 +1,6 @@
 //! What happened in a run: records, the hash over them, and where two runs part.
 
+mod cause;
 mod export;
 mod file;
 mod locate;

@@ -1,11 +1,12 @@
 //! The workloads that ship: real programs, small enough to read, with bugs that can be switched on.
 
 mod counter;
+mod gossip;
 
-pub use self::counter::Counter;
+pub use self::{counter::Counter, gossip::Gossip};
 use crate::workload::Registry;
 
 /// All of them.
 pub fn registry() -> Registry {
-    Registry::new().with(Counter)
+    Registry::new().with(Counter).with(Gossip)
 }

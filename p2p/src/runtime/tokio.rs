@@ -1,4 +1,5 @@
 //! Real time and real tasks, by tokio.
+#![allow(clippy::disallowed_methods, reason = "this is where time, tasks and randomness come from on real networks")]
 
 use std::{
     future::Future,
