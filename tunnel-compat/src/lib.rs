@@ -13,7 +13,7 @@
 //! - [`http`]: servers and clients on any byte streams; the bridge between peers is made of these.
 //! - [`connector`]: the byte streams that everything stands on. [`tcp`]: those of the edge. [`peer`]: those between peers.
 //! - [`socket`]: WebSockets, as messages.
-//! - [`endpoint`]: further WebSockets on the tunnel server.
+//! - [`server`]: a tunnel server at the legacy one's URL; [`legacy`]: its route to homes. [`endpoint`]: further WebSockets on it.
 //! - [`wire`]: every message of the legacy tunnel's one WebSocket, byte for byte. No sockets, no tasks, no clock.
 //!
 //! What is written here, the real programs read; what they write, with their defects, is read here, or refused with a
@@ -22,8 +22,11 @@
 pub mod connector;
 pub mod endpoint;
 pub mod http;
+pub mod legacy;
 pub mod peer;
+mod query;
 pub mod route;
+pub mod server;
 pub mod socket;
 pub mod tcp;
 pub mod wire;

@@ -52,7 +52,11 @@ pub use self::{
     route::{HttpRoute, HttpRouteConfig},
     serve::{Handler, ServeConfig, serve},
 };
-pub(crate) use self::{headers::strip_connection_headers, upgrade::Upgrade};
+pub(crate) use self::{
+    forward::{answer, open_websocket},
+    headers::strip_connection_headers,
+    upgrade::Upgrade,
+};
 
 /// The largest WebSocket message that is carried, in bytes. A larger one closes the socket with code 1009.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;

@@ -123,7 +123,7 @@ impl HttpRoute {
             Ok(Ok(answer)) => Ok(answer.map(|body| PooledBody::new(body, sender, &self.pool).boxed_unsync())),
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().map(Box::new);
-                Err(RouteError { failure: Failure::Broken(with_causes(&error.into_error())), unsent })
+                Err(RouteError { failure: Failure::Broken(p2p::chain(&error.into_error())), unsent })
             }
             Err(_) => Err(RouteError::sent(Failure::TimedOut(self.config.answer_timeout))),
         }
@@ -172,7 +172,7 @@ impl Route for HttpRoute {
                     status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
                     reason: error.to_string(),
                 },
-                socket::OpenError::Broken(_) => Failure::Broken(with_causes(&error)),
+                socket::OpenError::Broken(_) => Failure::Broken(p2p::chain(&error)),
             })
         };
         match runtime.timeout(self.config.connect_timeout, opening).await {
@@ -194,15 +194,4 @@ fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     again.uri_mut().clone_from(request.uri());
     again.headers_mut().clone_from(request.headers());
     Some(again)
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

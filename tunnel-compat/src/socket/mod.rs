@@ -64,15 +64,29 @@ pub type BoxSocket = Box<dyn Socket>;
 
 /// Carries messages both ways until one side closes or breaks, and passes the end on to the other.
 ///
-/// A side that does not read stops the other one, in that direction. At most one message is held for each.
+/// A side that does not read stops the other one, in that direction. At most one message is held for each. Give it sockets that are
+/// [`watched`]: it waits for a side that was closed to say so, too.
 pub async fn join(a: BoxSocket, b: BoxSocket) {
     let (mut a_send, mut a_receive) = a.split();
     let (mut b_send, mut b_receive) = b.split();
     p2p::select! {
-        () = carry(&mut a_receive, &mut b_send) => {}
-        () = carry(&mut b_receive, &mut a_send) => {}
+        () = carry(&mut a_receive, &mut b_send) => linger(&mut b_receive).await,
+        () = carry(&mut b_receive, &mut a_send) => linger(&mut a_receive).await,
     }
 }
+
+/// Reads on, after a close was sent, until the other end has answered it: a byte stream that is dropped while the other end still
+/// sends may lose what it was sent last, which is the reason.
+pub(crate) async fn linger(from: &mut (impl Stream<Item = io::Result<Message>> + Unpin)) {
+    for _ in 0..LINGER_MESSAGES_MAX {
+        if !matches!(from.next().await, Some(Ok(_))) {
+            return;
+        }
+    }
+}
+
+/// The other end had this many messages under way at most, or does not mean to close.
+const LINGER_MESSAGES_MAX: usize = 1024;
 
 async fn carry(
     from: &mut (impl Stream<Item = io::Result<Message>> + Unpin),
@@ -175,7 +189,8 @@ impl<T: Io> Stream for Framed<T> {
             return Poll::Ready(None);
         }
         if self.owes_pong {
-            ready!(Pin::new(&mut self.inner).poll_flush(cx)).map_err(into_io)?;
+            // If it cannot be sent, what the other end sent before it went is still to be read, and says more.
+            let _ = ready!(Pin::new(&mut self.inner).poll_flush(cx));
             self.owes_pong = false;
         }
         let message = match ready!(Pin::new(&mut self.inner).poll_next(cx)) {

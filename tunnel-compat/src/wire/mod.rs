@@ -26,7 +26,7 @@ pub use self::{
     head::{Dropped, ResponseHead},
     packet::Packet,
     reorder::{Ignored, Reorder, ReorderConfig, ReorderError, Taken},
-    request::{Encoding, HttpRequest, Method, Request, WsRequest},
+    request::{Encoding, FLOW_HEADER, HttpRequest, Method, Request, WsRequest},
     text::SenderText,
     writer::PacketWriter,
     ws::{Recipients, WsResponse},

@@ -28,7 +28,19 @@ pub enum Request {
         /// The request that ends.
         request_id: u64,
     },
+    /// So many more bytes of a response's body may be sent: an addition to the legacy tunnel, for home sides that ask for it with
+    /// the header [`FLOW_HEADER`] when they connect. The first frame they get is this one with `request_id` 0: what each response
+    /// may send before it hears more.
+    Window {
+        /// The response's request.
+        request_id: u64,
+        /// Bytes.
+        bytes: u64,
+    },
 }
+
+/// The header by which a home side asks for [`Request::Window`] when it opens its WebSocket, with the value `1`.
+pub const FLOW_HEADER: &str = "tunnel-flow";
 
 /// An HTTP request, as the tunnel carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +145,8 @@ impl Request {
         match self {
             Self::Http(HttpRequest { request_id, .. })
             | Self::Ws(WsRequest { request_id, .. })
-            | Self::Abort { request_id } => *request_id,
+            | Self::Abort { request_id }
+            | Self::Window { request_id, .. } => *request_id,
         }
     }
 }
