@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use metrics::Counter;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, sleep_until},
@@ -19,7 +18,7 @@ use crate::Error;
 pub(crate) struct Acceptor {
     listener: TcpListener,
     addr: SocketAddr,
-    failures: Counter,
+    on_failure: OnFailure,
     /// Kept here and not in a future, so that a dropped `accept` pauses no less.
     resume_at: Option<Instant>,
     complained_at: Option<Instant>,
@@ -31,13 +30,12 @@ impl Acceptor {
         let listen = |source| Error::Listen { addr, option, source };
         let listener = TcpListener::bind(addr).await.map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
-        Ok(Self { listener, addr, failures: Counter::noop(), resume_at: None, complained_at: None })
+        Ok(Self { listener, addr, on_failure: OnFailure(Box::new(|| {})), resume_at: None, complained_at: None })
     }
 
-    /// Counts failures there.
-    pub(crate) fn with_failures(mut self, failures: Counter) -> Self {
-        self.failures = failures;
-        self
+    /// What to do at each failure.
+    pub(crate) fn on_failure(&mut self, count: impl Fn() + Send + Sync + 'static) {
+        self.on_failure = OnFailure(Box::new(count));
     }
 
     /// The address in use, with the port that was picked if 0 was asked for.
@@ -68,7 +66,7 @@ impl Acceptor {
             return;
         }
         let now = Instant::now();
-        self.failures.increment(1);
+        (self.on_failure.0)();
         self.resume_at = Some(now + PAUSE);
         if self.complained_at.is_none_or(|before| now - before >= COMPLAINT_PERIOD) {
             self.complained_at = Some(now);
@@ -77,8 +75,16 @@ impl Acceptor {
     }
 }
 
+struct OnFailure(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for OnFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnFailure")
+    }
+}
+
 /// Between tries when nothing can be accepted: short for a client that waits, long for a processor.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Between log lines about the same trouble.
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(30);

@@ -1,10 +1,13 @@
 //! The command line. The doc comments here are what `--help` prints.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+#[cfg(feature = "p2p-iroh")]
+use std::net::SocketAddr;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use p2p::PeerId;
 
-use crate::{admin::AdminAddr, forward::ServiceName};
+use crate::{admin::AdminAddr, forward::ServiceName, rule::Bandwidth};
 
 /// Shares a local service with a peer, and reaches a peer's service, through NATs and without a server in between.
 ///
@@ -21,9 +24,9 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Shares a TCP service with whoever has the ticket, until Ctrl-C
+    /// Shares services with whoever has the ticket, until Ctrl-C
     Share(ShareArgs),
-    /// Makes a shared service available at a local TCP address, until Ctrl-C
+    /// Makes a shared service available at a local address, until Ctrl-C
     Connect(ConnectArgs),
     /// Prints the identity that `p2pd share` has
     Id(IdArgs),
@@ -41,12 +44,28 @@ pub enum Command {
 /// Arguments of `p2pd share`.
 #[derive(Debug, Args)]
 pub struct ShareArgs {
-    /// The service to share, as tcp://HOST:PORT
-    #[arg(value_name = "TARGET")]
-    pub target: String,
-    /// What to call the service; stands in the ticket
-    #[arg(long, value_name = "NAME", default_value_t)]
-    pub name: ServiceName,
+    /// The services to share: tcp://HOST:PORT, udp://…, tcp+udp://…, http://…, each with one port or a range like
+    /// 8000-8010, or unix:/PATH; several if each is to be had by the one ticket. NAME=TARGET gives it a name
+    #[arg(value_name = "[NAME=]TARGET", required = true)]
+    pub targets: Vec<String>,
+    /// What to call the service, if it is one; stands in the ticket
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<ServiceName>,
+    /// Who may use it beside those with the ticket: a peer's id, as `p2pd id` prints it there. May be given several times
+    #[arg(long, value_name = "PEER", value_parser = peer)]
+    pub allow: Vec<PeerId>,
+    /// Only peers that are named by --allow; the ticket alone is not enough
+    #[arg(long, requires = "allow")]
+    pub only_allowed: bool,
+    /// Also dials the peer that made this ticket, so that it can use the service although it cannot dial here
+    #[arg(long, value_name = "TICKET")]
+    pub reverse_to: Option<String>,
+    /// The most that all streams of a service carry together in each direction, like `10 MB/s`
+    #[arg(long, value_name = "RATE")]
+    pub bandwidth: Option<Bandwidth>,
+    /// Prints the ticket as a QR code, too
+    #[arg(long)]
+    pub qr: bool,
     /// How to take part in the network.
     #[command(flatten)]
     pub peer: PeerArgs,
@@ -58,15 +77,22 @@ pub struct ShareArgs {
 /// Arguments of `p2pd connect`.
 #[derive(Debug, Args)]
 pub struct ConnectArgs {
-    /// The ticket that `p2pd share` printed
+    /// The ticket that `p2pd share` printed; with --reverse, the id of the peer that dials here
     #[arg(value_name = "TICKET")]
     pub ticket: String,
-    /// The local TCP address to make the service available at; port 0 is any free one
-    #[arg(long, value_name = "ADDR", value_parser = socket_addr)]
-    pub listen: SocketAddr,
+    /// Where to make the service available: an address like 127.0.0.1:9000, where port 0 is any free one; the same after
+    /// udp://, tcp+udp://, socks5:// or http-proxy://; or unix:/PATH. SERVICE=ADDR for one of several, as often as needed
+    #[arg(long, value_name = "[SERVICE=]ADDR", required = true)]
+    pub listen: Vec<String>,
     /// Which service, if the ticket names several
     #[arg(long, value_name = "NAME")]
     pub service: Option<ServiceName>,
+    /// Waits for the peer to dial here instead: it runs `p2pd share … --reverse-to TICKET` with the ticket printed here
+    #[arg(long)]
+    pub reverse: bool,
+    /// The most that all streams of a service carry together in each direction, like `10 MB/s`
+    #[arg(long, value_name = "RATE")]
+    pub bandwidth: Option<Bandwidth>,
     /// How to take part in the network.
     #[command(flatten)]
     pub peer: PeerArgs,
@@ -182,10 +208,18 @@ pub struct RunArgs {
     /// Seconds that open connections get to end by themselves after Ctrl-C
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub drain: Duration,
+    /// Seconds that connections wait for a lost transport before they break off
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub grace: Duration,
 }
 
+#[cfg(feature = "p2p-iroh")]
 fn socket_addr(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "expected an address and a port, like 127.0.0.1:9000 or [::1]:9000")
+}
+
+fn peer(text: &str) -> Result<PeerId, String> {
+    text.parse().map_err(|error: p2p::P2PError| error.to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {
@@ -223,9 +257,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_address_says_what_was_expected() {
-        let error = Cli::try_parse_from(["p2pd", "connect", "x", "--listen", "9000"]).unwrap_err().to_string();
-        assert!(error.contains("'9000'") && error.contains("like 127.0.0.1:9000"), "{error}");
+    fn a_bad_value_says_what_was_expected() {
+        let error = Cli::try_parse_from(["p2pd", "share", "x", "--bandwidth", "9"]).unwrap_err().to_string();
+        assert!(error.contains("'9'") && error.contains("like 10 MB/s"), "{error}");
         let error = Cli::try_parse_from(["p2pd", "share", "x", "--admin", "here"]).unwrap_err().to_string();
         assert!(error.contains("'here'") && error.contains("127.0.0.1:8801"), "{error}");
         let error = Cli::try_parse_from(["p2pd", "share", "x", "--drain", "soon"]).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! What keeps the daemon from doing what it was asked, in words for the person who asked.
 
-use std::{error::Error as StdError, io, net::SocketAddr};
+use std::{error::Error as StdError, io, net::SocketAddr, path::PathBuf};
 
 use p2p::P2PError;
 
@@ -11,12 +11,44 @@ use p2p::P2PError;
 #[non_exhaustive]
 pub enum Error {
     /// A target is no address of a kind that can be shared.
-    #[error("target {given:?} is invalid ({problem}): expected tcp://HOST:PORT, like tcp://127.0.0.1:8080")]
+    #[error(
+        "target {given:?} is invalid ({problem}): expected tcp://HOST:PORT, like tcp://127.0.0.1:8080, or the same with \
+         udp, tcp+udp or http, or unix:/PATH"
+    )]
     Target {
         /// What was given.
         given: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// What is no local address to listen at.
+    #[error(
+        "address {given:?} is invalid ({problem}): expected an address and a port, like 127.0.0.1:9000, or the same after \
+         tcp://, udp://, tcp+udp://, socks5:// or http-proxy://, or unix:/PATH"
+    )]
+    ListenAddr {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Rules that do not go together.
+    #[error("{problem}")]
+    Rules {
+        /// Which, and why.
+        problem: String,
+        /// Which of them to change: its kind, and its place among those of its kind.
+        rule: Option<(&'static str, usize)>,
+    },
+    /// A file or a socket of the file system.
+    #[error("{doing} {} failed", path.display())]
+    File {
+        /// Where.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
     },
     /// A service's name cannot be used.
     #[error(
@@ -113,6 +145,8 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Target { .. }
+            | Self::ListenAddr { .. }
+            | Self::Rules { .. }
             | Self::ServiceName { .. }
             | Self::ServiceChoice { .. }
             | Self::AdminNotLoopback { .. }
@@ -121,6 +155,7 @@ impl Error {
             | Self::RelayAccess { .. }
             | Self::P2P(P2PError::InvalidInput { .. }) => 2,
             Self::Listen { .. }
+            | Self::File { .. }
             | Self::NoHome
             | Self::P2P(_)
             | Self::Relay { .. }

@@ -5,37 +5,47 @@
 //! Being the outermost part of the project it owns sockets, signals and stdout, and uses tokio's tasks directly.
 //!
 //! # Where to start
-//! To use it: `p2pd --help`, or [`cli`]. To understand it: [`forward`], which is the job; everything else is around it.
+//! To use it: `p2pd --help`, or [`cli`]. To understand it: [`daemon`], which is the running thing, and [`forward`], which
+//! is its job.
 //!
 //! # Map
-//! - [`forward`]: TCP connections as streams between peers. [`Target`]: what is shared.
+//! - [`rule`]: what is to be forwarded. [`access`]: for whom. [`config`]: the file, the environment and the flags that say
+//!   so.
+//! - [`Daemon`]: the rules at work, with whom it is connected, what happened.
+//! - [`forward`]: connections and datagrams between peers. [`http`]: requests by host and path. [`proxy`]: SOCKS5 and
+//!   `CONNECT`.
 //! - [`admin`]: `/metrics`, `/livez`, `/readyz`.
 //! - `relay`: a relay of one's own, with the feature `p2p-iroh`.
 //! - [`demo`]: all of it on one machine.
-//! - [`command`]: what `share`, `connect` and `id` do. [`cli`]: their arguments. [`config`]: the environment.
+//! - [`command`]: what `share`, `connect` and the others do. [`cli`]: their arguments.
 //! - [`stack`]: the provider and its layers.
 //! - [`Shutdown`], [`Error`], [`Console`], [`logging`]: the end, what goes wrong, what a person reads, what is logged.
-//! - `accept`: a TCP listener that survives a shortage of file descriptors.
+//! - [`open_files`]: how many connections there can be. `accept`: a TCP listener that survives a shortage of file descriptors.
 
 mod accept;
+pub mod access;
 pub mod admin;
 pub mod cli;
 pub mod command;
 pub mod config;
 mod console;
+pub mod daemon;
 pub mod demo;
 mod error;
 pub mod forward;
+pub mod http;
 pub mod logging;
+pub mod open_files;
+pub mod proxy;
 #[cfg(feature = "p2p-iroh")]
 pub mod relay;
+pub mod rule;
 mod shutdown;
 pub mod stack;
-mod target;
 
 pub use self::{
     console::{Console, Styled},
+    daemon::Daemon,
     error::Error,
     shutdown::{Shutdown, ShutdownTrigger},
-    target::Target,
 };

@@ -6,12 +6,13 @@ use clap::Parser;
 use p2p_daemon::{
     Error,
     cli::{Cli, Command},
-    command, logging,
+    command, logging, open_files,
 };
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    open_files::raise_limit();
     // What a demonstration has to say, it prints.
     logging::init(if matches!(cli.command, Command::Demo(_)) { LevelFilter::WARN } else { LevelFilter::INFO });
     match run(cli) {

@@ -3,7 +3,6 @@
 use std::{io, time::Duration};
 
 use p2p::{Watch, WatchSender};
-use tokio::{task::JoinSet, time::timeout};
 
 /// Tells every part of the program when to stop, and how long it may take over what is open.
 #[derive(Debug, Clone)]
@@ -67,14 +66,6 @@ impl Shutdown {
     }
 }
 
-/// Lets `tasks` end by themselves within `drain`, aborts the rest, and returns how many those were.
-pub(crate) async fn drain(tasks: &mut JoinSet<()>, drain: Duration) -> usize {
-    timeout(drain, async { while tasks.join_next().await.is_some() {} }).await.ok();
-    let left = tasks.len();
-    tasks.shutdown().await;
-    left
-}
-
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -115,15 +106,6 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_ends_in_time_is_not_aborted() {
-        let mut tasks = JoinSet::new();
-        tasks.spawn(tokio::time::sleep(Duration::from_secs(1)));
-        tasks.spawn(std::future::pending());
-        assert_eq!(drain(&mut tasks, Duration::from_secs(2)).await, 1);
-        assert!(tasks.is_empty());
-    }
 
     #[tokio::test]
     async fn a_dropped_trigger_requests_the_end() {

@@ -1,12 +1,16 @@
 //! The one list of what is exported, and everything that is written against it: dashboards and alerts.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use p2p::{layer::LayerExt, memory::MemoryNetwork};
+use p2p::memory::MemoryNetwork;
 use serde_json::Value;
 
-use super::{Health, MetricsExport};
-use crate::{Shutdown, forward};
+use super::Health;
+use crate::{
+    Daemon, Shutdown,
+    access::Access,
+    stack::{GRACE, Stack},
+};
 
 // No name changes or vanishes by accident, and all are there before anything has happened.
 const GOLDEN: &[(&str, &str)] = &[
@@ -21,7 +25,11 @@ const GOLDEN: &[(&str, &str)] = &[
     ("p2p_datagrams_dropped_total", "counter"),
     ("p2p_datagrams_total", "counter"),
     ("p2p_forward_bytes_total", "counter"),
+    ("p2p_forward_datagrams_dropped_total", "counter"),
+    ("p2p_forward_datagrams_total", "counter"),
     ("p2p_forward_errors_total", "counter"),
+    ("p2p_forward_flows", "gauge"),
+    ("p2p_forward_flows_opened_total", "counter"),
     ("p2p_forward_streams", "gauge"),
     ("p2p_forward_streams_opened_total", "counter"),
     ("p2p_health_status", "gauge"),
@@ -44,10 +52,10 @@ const GOLDEN: &[(&str, &str)] = &[
 
 #[tokio::test]
 async fn the_names_are_those_of_the_golden_list_from_the_start() {
-    let export = MetricsExport::new("memory");
-    let stack = MemoryNetwork::new().provider("alice").with_metrics(export.recorder());
-    Health::default().with_provider(&stack).with_shutdown(Shutdown::new(Duration::ZERO).1).record(export.recorder());
-    forward::register(export.recorder(), "web");
+    let stack = Stack::new(Arc::new(MemoryNetwork::new().provider("alice")), GRACE).unwrap();
+    let export = stack.export.clone();
+    let daemon = Daemon::start(&stack, Access::ephemeral(), Shutdown::new(Duration::ZERO).1);
+    Health::of(&daemon).record(export.recorder());
 
     let text = export.render();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));

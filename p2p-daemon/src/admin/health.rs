@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use metrics::{Key, Label, Level, Metadata, Recorder};
-use p2p::{Check, P2PProvider, ProviderStatus, Watch};
+use p2p::{Check, Watch};
 use serde::Serialize;
 
-use crate::{Shutdown, forward::LinkState};
+use crate::{Daemon, forward::LinkState};
 
 /// What has to be well before the daemon is ready.
 #[derive(Default, Clone)]
@@ -23,26 +23,24 @@ pub(super) struct Report {
 }
 
 impl Health {
-    /// Adds whatever the provider checks of itself: its endpoint, its relays.
+    /// Whatever a daemon's provider checks of itself, its endpoint and its relays; each peer that a rule dials; and that
+    /// the daemon is not about to end.
     #[must_use]
-    pub fn with_provider(self, provider: &dyn P2PProvider) -> Self {
-        let status: Watch<ProviderStatus> = provider.status();
-        self.with(move || status.read(|status| status.checks.clone()))
-    }
-
-    /// Adds whether the peer is connected.
-    #[must_use]
-    pub fn with_link(self, link: Watch<LinkState>) -> Self {
-        self.with(move || vec![Check { name: "peer".into(), problem: link.read(LinkState::problem) }])
-    }
-
-    /// Adds that the daemon is not about to end.
-    #[must_use]
-    pub fn with_shutdown(self, shutdown: Shutdown) -> Self {
-        self.with(move || {
-            let problem = shutdown.is_requested().then(|| "draining before the end".to_owned());
-            vec![Check { name: "running".into(), problem }]
-        })
+    pub fn of(daemon: &Daemon) -> Self {
+        let (running, provider, links) = (daemon.shutdown().clone(), daemon.provider().status(), daemon.clone());
+        Self::default()
+            .with(move || {
+                let problem = running.is_requested().then(|| "draining before the end".to_owned());
+                vec![Check { name: "running".into(), problem }]
+            })
+            .with(move || provider.read(|status| status.checks.clone()))
+            .with(move || {
+                let check = |(rule, link): (String, Watch<LinkState>)| Check {
+                    name: format!("peer of {rule}"),
+                    problem: link.read(LinkState::problem),
+                };
+                links.links().into_iter().map(check).collect()
+            })
     }
 
     fn with(mut self, source: impl Fn() -> Vec<Check> + Send + Sync + 'static) -> Self {

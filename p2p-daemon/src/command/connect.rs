@@ -1,68 +1,104 @@
 //! `p2pd connect`.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Instant};
 
-use p2p::{Path, PeerAddr, Ticket, Watch};
+use p2p::{ConnectionState, P2PError, Path, PeerId, Ticket, Watch};
 use p2p_providers::Role;
 
-use super::{on_signals, say_admin};
+use super::{Running, remote, say_admin};
 use crate::{
-    Console, Error, Shutdown,
-    admin::{AdminServer, Health},
+    Console, Error,
     cli::ConnectArgs,
     config::{self, ADMIN_PORT_CONNECT},
     console::{duration, short},
-    forward::{Connect, LinkState, ServiceName},
-    stack::Stack,
+    forward::{LinkState, Offer, ServiceName},
+    rule::{ConnectRule, Listen, Remote, Rules},
 };
 
 pub(super) async fn connect(args: ConnectArgs, console: Console) -> Result<(), Error> {
-    let ticket: Ticket = args.ticket.parse()?;
-    let service = choose(&ticket, args.service.clone())?;
-    let config = config::provider("connect", Role::Dialler, &args.peer)?;
-    let shutdown = on_signals(args.run.drain, console)?;
-    let stack = Stack::start(config).await?;
-    let result = forward(&stack, ticket.addr, service, args, shutdown, console).await;
-    stack.end().await;
-    result
+    let rules = rules(&args)?;
+    // Whoever is dialled has to be found again.
+    let role = if args.reverse { Role::Listener } else { Role::Dialler };
+    let config = config::provider("connect", role, &args.peer)?;
+    let running = Running::start(config, &args.run, console).await?;
+    running.until_the_end(forward(&running, rules, args, console)).await
 }
 
-async fn forward(
-    Stack { provider, export }: &Stack,
-    peer: PeerAddr,
-    service: ServiceName,
-    args: ConnectArgs,
-    shutdown: Shutdown,
-    console: Console,
-) -> Result<(), Error> {
-    let heading = format!("for the service {:?} of peer {}", service.as_str(), short(peer.peer));
-    let connect = Connect::bind(provider.clone(), peer, service, args.listen, export.recorder()).await?;
-
-    let health = Health::default().with_shutdown(shutdown.clone()).with_provider(provider).with_link(connect.link());
-    let admin = AdminServer::start_at(config::admin(args.run.admin, ADMIN_PORT_CONNECT), export, health).await?;
-
-    console.line(format_args!("Listening on {} {heading}.", console.bold(connect.local_addr())));
+async fn forward(running: &Running, rules: Rules, args: ConnectArgs, console: Console) -> Result<(), Error> {
+    let daemon = &running.daemon;
+    daemon.apply(rules.clone()).await?;
+    let admin = running.admin(config::admin(args.run.admin, ADMIN_PORT_CONNECT)).await?;
+    for rule in &rules.connects {
+        let at = daemon.listens(&rule.name);
+        let at: Vec<_> = at.iter().map(|addr| addr.strip_prefix("tcp://").unwrap_or(addr)).collect();
+        let (service, peer) = (rule.service.as_str(), short(rule.remote.addr.peer));
+        console.line(format_args!(
+            "Listening on {} for the service {service:?} of peer {peer}.",
+            console.bold(at.join(" and "))
+        ));
+    }
+    if args.reverse {
+        console.line("\nOn the other side, run:\n");
+        console.line(format_args!("  p2pd share TARGET --reverse-to {}\n", console.bold(daemon.ticket())));
+    }
     say_admin(admin.as_ref(), console);
     console.line("Ctrl-C ends it.");
 
-    let link = connect.link();
+    // All rules have the one peer.
+    let link = rules.connects.first().and_then(|rule| daemon.link(&rule.name));
+    let ended = async {
+        daemon.run().await;
+    };
     p2p::select! {
-        result = connect.run(shutdown) => result,
+        () = ended => Ok(()),
+        error = follow_link(link, console) => Err(error.into()),
+    }
+}
+
+async fn follow_link(link: Option<Watch<LinkState>>, console: Console) -> P2PError {
+    let Some(link) = link else { return std::future::pending().await };
+    p2p::select! {
+        error = given_up(link.clone()) => error,
         never = narrate(link, console) => match never {},
     }
 }
 
-/// The service that was asked for, or the only one in the ticket.
-fn choose(ticket: &Ticket, asked: Option<ServiceName>) -> Result<ServiceName, Error> {
-    let mut offered = ServiceName::from_ticket(ticket)?;
-    match asked {
-        Some(name) if offered.is_empty() || offered.contains(&name) => Ok(name),
-        None if offered.len() < 2 => Ok(offered.pop().unwrap_or_default()),
-        _ => {
-            let names: Vec<_> = offered.iter().map(ServiceName::as_str).collect();
-            Err(Error::ServiceChoice { offered: names.join(", ") })
-        }
+/// Waits until the first dial has failed with something that no other dial will change.
+async fn given_up(mut link: Watch<LinkState>) -> P2PError {
+    match link.wait_for(|state| !matches!(state, LinkState::Dialling)).await {
+        Ok(LinkState::Failed { error }) => error,
+        _ => std::future::pending().await,
     }
+}
+
+/// The rules that the arguments ask for.
+fn rules(args: &ConnectArgs) -> Result<Rules, Error> {
+    let (remote, offers) = whose(args)?;
+    let connects = args.listen.iter().map(|text| {
+        let (name, addr) = match text.split_once('=') {
+            Some((name, addr)) if !name.contains([':', '/']) => (Some(name.parse::<ServiceName>()?), addr),
+            _ => (args.service.clone(), text.as_str()),
+        };
+        let offer = Offer::choose(&offers, name.as_ref())?;
+        let mut listen: Listen = addr.parse()?;
+        listen.fit(&offer)?;
+        let mut rule = ConnectRule::new(remote.clone(), offer.name, listen);
+        rule.reverse = args.reverse;
+        rule.bandwidth = args.bandwidth;
+        Ok(rule)
+    });
+    let rules = Rules { connects: connects.collect::<Result<_, Error>>()?, ..Rules::default() };
+    rules.check()?;
+    Ok(rules)
+}
+
+/// Whose services, and which there are.
+fn whose(args: &ConnectArgs) -> Result<(Remote, Vec<Offer>), Error> {
+    if let (true, Ok(peer)) = (args.reverse, args.ticket.parse::<PeerId>()) {
+        return Ok((peer.into(), Vec::new()));
+    }
+    let ticket: Ticket = args.ticket.parse()?;
+    Ok((remote(&args.ticket)?, Offer::from_ticket(&ticket)?))
 }
 
 /// Says when the peer comes and goes, and how its data travels.
@@ -78,6 +114,11 @@ async fn narrate(mut link: Watch<LinkState>, console: Console) -> Infallible {
             LinkState::Down { problem, was_up: true } => {
                 let gone = console.yellow("The peer is gone");
                 console.line(format_args!("{gone}: {problem}; waiting to reconnect."));
+                until_up(&mut link).await
+            }
+            LinkState::Failed { error } => {
+                let refused = console.yellow("The peer cannot be used now");
+                console.line(format_args!("{refused}: {}; asking again now and then.", error.chain()));
                 until_up(&mut link).await
             }
             LinkState::Down { problem, was_up: false } => {
@@ -98,25 +139,44 @@ async fn next(link: &mut Watch<LinkState>) -> LinkState {
     }
 }
 
-/// Says when the path changes, until the link does.
+/// Says when the path changes or the transport is lost, until the link changes.
 async fn follow(
-    mut connection: Watch<p2p::ConnectionState>,
+    mut connection: Watch<ConnectionState>,
     path: &mut Option<Path>,
     link: &mut Watch<LinkState>,
     console: Console,
 ) -> LinkState {
+    let mut interrupted: Option<Instant> = None;
     loop {
         p2p::select! {
-            next = next(link) => return next,
-            Ok(state) = connection.changed() => {
-                if let Some(now) = state.path()
-                    && path.as_ref() != Some(now)
-                {
-                    console.line(format_args!("The path is now {now}."));
-                    *path = Some(now.clone());
+            state = next(link) => return state,
+            state = next_of(&mut connection) => match state {
+                ConnectionState::Connected { path: now } => {
+                    if let Some(since) = interrupted.take() {
+                        let by = now.as_ref().map(|now| format!(", {now}")).unwrap_or_default();
+                        let after = duration(since.elapsed());
+                        console.line(format_args!("{} after {after}{by}.", console.green("Connected again")));
+                        *path = now;
+                    } else if let Some(now) = now && path.as_ref() != Some(&now) {
+                        console.line(format_args!("The path is now {now}."));
+                        *path = Some(now);
+                    }
                 }
+                ConnectionState::Reconnecting { .. } if interrupted.is_none() => {
+                    interrupted = Some(Instant::now());
+                    let lost = console.yellow("The connection is interrupted");
+                    console.line(format_args!("{lost}; what is open waits while it is taken up again."));
+                }
+                _ => {}
             }
         }
+    }
+}
+
+async fn next_of(connection: &mut Watch<ConnectionState>) -> ConnectionState {
+    match connection.changed().await {
+        Ok(state) => state,
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -127,28 +187,5 @@ async fn until_up(link: &mut Watch<LinkState>) -> LinkState {
         if matches!(state, LinkState::Up { .. }) {
             return state;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use p2p::{PeerAddr, PeerId};
-
-    use super::*;
-
-    #[test]
-    fn a_ticket_with_several_services_needs_a_choice() {
-        let name = |name: &str| name.parse::<ServiceName>().unwrap();
-        let (web, ssh) = (name("web"), name("ssh"));
-        let none = Ticket::new(PeerAddr::new(PeerId::from_name("alice")));
-        let one = ServiceName::into_ticket(none.clone(), [&web]);
-        let two = ServiceName::into_ticket(none.clone(), [&web, &ssh]);
-
-        assert_eq!(choose(&none, None).unwrap(), ServiceName::default());
-        assert_eq!(choose(&one, None).unwrap(), web);
-        assert_eq!(choose(&two, Some(ssh.clone())).unwrap(), ssh);
-        let error = choose(&two, None).unwrap_err().to_string();
-        assert!(error.contains("web, ssh") && error.contains("--service"), "{error}");
-        choose(&one, Some(ssh)).unwrap_err();
     }
 }

@@ -7,14 +7,21 @@ mod manual;
 #[cfg(feature = "p2p-iroh")]
 mod relay;
 mod share;
+mod ticket;
 
 use std::time::Duration;
 
+use p2p::Ticket;
+use p2p_providers::ProviderConfig;
+
 use crate::{
-    Console, Error, Shutdown,
-    admin::AdminServer,
-    cli::{Cli, Command},
+    Console, Daemon, Error, Shutdown,
+    access::{Access, Token},
+    admin::{AdminAddr, AdminServer, Health},
+    cli::{Cli, Command, RunArgs},
     demo,
+    rule::Remote,
+    stack::Stack,
 };
 
 /// Runs a command to its end.
@@ -50,6 +57,53 @@ pub(crate) fn on_signals(drain: Duration, console: Console) -> Result<Shutdown, 
         }
     });
     Ok(shutdown)
+}
+
+/// A daemon and what it stands on, as one command runs it.
+struct Running {
+    stack: Stack,
+    daemon: Daemon,
+}
+
+impl Running {
+    async fn start(config: ProviderConfig, run: &RunArgs, console: Console) -> Result<Self, Error> {
+        let access = access(&config)?;
+        let shutdown = on_signals(run.drain, console)?;
+        let stack = Stack::start(config, run.grace).await?;
+        let daemon = Daemon::start(&stack, access, shutdown);
+        Ok(Self { stack, daemon })
+    }
+
+    async fn admin(&self, addr: AdminAddr) -> Result<Option<AdminServer>, Error> {
+        AdminServer::start_at(addr, &self.stack.export, Health::of(&self.daemon)).await
+    }
+
+    /// Does what the command does, then ends in good order, whatever came of it.
+    async fn until_the_end(&self, work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        let result = work.await;
+        self.daemon.end().await;
+        self.stack.end().await;
+        result
+    }
+}
+
+/// Who decides: a mint whose secret is the identity's, so that tickets are good after a restart, and a file beside the key.
+fn access(config: &ProviderConfig) -> Result<Access, Error> {
+    #[cfg(feature = "p2p-iroh")]
+    if let (p2p_providers::Implementation::Iroh, Some(path)) = (config.implementation, &config.key_file) {
+        let identity = p2p_iroh::Identity::load_or_create(path)?;
+        let mut claims = path.clone().into_os_string();
+        claims.push(".claims");
+        return Access::new(crate::access::Mint::from_secret(&identity.to_bytes()), Some(claims.into()));
+    }
+    let _ = config;
+    Ok(Access::ephemeral())
+}
+
+/// The peer that made a ticket, and what it gives the right to.
+fn remote(ticket: &str) -> Result<Remote, Error> {
+    let ticket: Ticket = ticket.parse()?;
+    Ok(Remote { token: Token::from_ticket(&ticket), addr: ticket.addr })
 }
 
 fn say_admin(admin: Option<&AdminServer>, console: Console) {

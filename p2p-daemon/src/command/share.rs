@@ -1,55 +1,88 @@
 //! `p2pd share`.
 
-use std::time::Duration;
-
-use p2p::{ListenConfig, P2PProvider, Ticket};
+use p2p::P2PProvider;
 use p2p_providers::Role;
 
-use super::{on_signals, say_admin};
+use super::{Running, remote, say_admin};
 use crate::{
-    Console, Error, Shutdown, Target,
-    admin::{AdminServer, Health},
+    Console, Error,
     cli::ShareArgs,
     config::{self, ADMIN_PORT_SHARE},
     console::short,
-    forward::{ServiceName, Share, connection_config},
-    stack::Stack,
+    forward::ServiceName,
+    rule::{Rules, ShareRule, Target},
 };
 
 pub(super) async fn share(args: ShareArgs, console: Console) -> Result<(), Error> {
-    let target: Target = args.target.parse()?;
+    let rules = rules(&args)?;
     let config = config::provider("share", Role::Listener, &args.peer)?;
-    let shutdown = on_signals(args.run.drain, console)?;
-    let stack = Stack::start(config).await?;
-    let result = serve(&stack, target, args, shutdown, console).await;
-    stack.end().await;
-    result
+    let running = Running::start(config, &args.run, console).await?;
+    running.until_the_end(serve(&running, rules, args, console)).await
 }
 
-async fn serve(
-    Stack { provider, export }: &Stack,
-    target: Target,
-    args: ShareArgs,
-    shutdown: Shutdown,
-    console: Console,
-) -> Result<(), Error> {
-    let listen = ListenConfig { ready_timeout: READY_TIMEOUT, ..ListenConfig::from(connection_config()) };
-    let listener = provider.listen_with(listen).await?;
-    let ticket = ServiceName::into_ticket(Ticket::new(listener.local_addr()), [&args.name]);
-    let share = Share::new(listener, [(args.name.clone(), target.clone())], export.recorder());
+async fn serve(running: &Running, rules: Rules, args: ShareArgs, console: Console) -> Result<(), Error> {
+    let daemon = &running.daemon;
+    daemon.apply(rules).await?;
+    let admin = running.admin(config::admin(args.run.admin, ADMIN_PORT_SHARE)).await?;
 
-    let health = Health::default().with_shutdown(shutdown.clone()).with_provider(provider);
-    let admin = AdminServer::start_at(config::admin(args.run.admin, ADMIN_PORT_SHARE), export, health).await?;
-
-    let peer = short(provider.local_peer_id());
-    console.line(format_args!("Sharing {target} as {:?}; this is peer {peer}.", args.name.as_str()));
-    say_problems(provider, console);
+    let peer = short(daemon.provider().local_peer_id());
+    for rule in daemon.rules().shares {
+        console.line(format_args!("Sharing {} as {:?}; this is peer {peer}.", rule.target, rule.name.as_str()));
+    }
+    say_problems(&**daemon.provider(), console);
+    let (ticket, example) = (daemon.ticket(), example(&daemon.rules()));
     console.line("\nOn the other side, run:\n");
-    console.line(format_args!("  p2pd connect {} --listen {EXAMPLE_ADDR}\n", console.bold(&ticket)));
+    console.line(format_args!("  p2pd connect {} {example}\n", console.bold(&ticket)));
+    if args.qr {
+        super::ticket::say_qr(&ticket, console)?;
+    }
     say_admin(admin.as_ref(), console);
     console.line("Ctrl-C ends it.");
+    daemon.run().await;
+    Ok(())
+}
 
-    share.run(shutdown).await
+/// The rules that the arguments ask for.
+fn rules(args: &ShareArgs) -> Result<Rules, Error> {
+    let reverse_to = args.reverse_to.iter().map(|ticket| remote(ticket)).collect::<Result<Vec<_>, _>>()?;
+    let shares = args.targets.iter().map(|text| {
+        let (name, target) = named(text, args)?;
+        let mut rule = ShareRule::new(name, target);
+        rule.allow.peers = args.allow.iter().copied().collect();
+        rule.allow.ticket = !args.only_allowed;
+        rule.reverse_to.clone_from(&reverse_to);
+        rule.bandwidth = args.bandwidth;
+        Ok(rule)
+    });
+    let rules = Rules { shares: shares.collect::<Result<_, Error>>()?, ..Rules::default() };
+    rules.check()?;
+    Ok(rules)
+}
+
+/// A target and its name: the one before `=`, or that of `--name`, or for one of several its kind and port.
+fn named(text: &str, args: &ShareArgs) -> Result<(ServiceName, Target), Error> {
+    let before = text.split_once('=').filter(|(name, _)| !name.contains([':', '/']));
+    let target: Target = before.map_or(text, |(_, target)| target).parse()?;
+    let name = match (before, &args.name) {
+        (Some((name, _)), _) => name.parse()?,
+        (None, Some(name)) => name.clone(),
+        (None, None) if args.targets.len() == 1 => ServiceName::default(),
+        (None, None) => target.short_name().parse()?,
+    };
+    Ok((name, target))
+}
+
+/// Arguments for the other side that work there at the first try.
+fn example(rules: &Rules) -> String {
+    let places = (9000..).zip(&rules.shares).map(|(port, rule)| {
+        let name = if rules.shares.len() == 1 { String::new() } else { format!("{}=", rule.name) };
+        let ports = match rule.target.ports() {
+            1 => port.to_string(),
+            count => format!("{port}-{}", port + count - 1),
+        };
+        format!("--listen {name}127.0.0.1:{ports}")
+    });
+    places.collect::<Vec<_>>().join(" ")
 }
 
 /// What keeps peers away, so that nobody sends a ticket that does not work yet without knowing.
@@ -60,9 +93,3 @@ fn say_problems(provider: &dyn P2PProvider, console: Console) {
         }
     }
 }
-
-/// Any would do. Not the service's own port, because the first try is often on one machine.
-const EXAMPLE_ADDR: &str = "127.0.0.1:9000";
-
-/// How long to wait for a relay before the ticket is printed without it.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -63,7 +63,7 @@ impl Ground {
         let stack = match &self.kind {
             #[cfg(feature = "p2p-iroh")]
             Kind::Relay(relay) => relay.peer().await?,
-            Kind::Network { network, .. } => Stack::new(network.provider(name).await?),
+            Kind::Network { network, .. } => Stack::new(network.provider(name).await?, stack::GRACE)?,
         };
         self.peers.push(stack.provider.clone());
         Ok(stack)

@@ -13,7 +13,7 @@ use p2p_iroh::{IrohConfig, IrohP2P, RelayServer, TrustRoots};
 use crate::{
     Error,
     relay::{self, Authority, Certificate, RelayAccess, RelayOptions},
-    stack::Stack,
+    stack::{GRACE, Stack},
 };
 
 /// A running relay, and what peers need to use it.
@@ -55,7 +55,7 @@ impl Relay {
             .with_bind([LOOPBACK])
             .with_relays([self.relay.clone()])
             .with_trust(self.trust.clone());
-        Ok(Stack::new(Arc::new(IrohP2P::bind(config).await?)))
+        Stack::new(Arc::new(IrohP2P::bind(config).await?), GRACE)
     }
 
     pub(super) async fn end(self) {

@@ -2,15 +2,17 @@
 
 use std::net::SocketAddr;
 
-use p2p::{ListenConfig, P2PProvider, Ticket, Watch};
+use p2p::{P2PProvider, Ticket, Watch};
 use tokio::task::JoinSet;
 
 use super::{LOOPBACK, ground::Ground, report::Report, service::Service};
 use crate::{
-    Error, Shutdown, Target,
+    Daemon, Error, Shutdown,
+    access::{Access, Token},
     admin::{AdminServer, Health},
     console::short,
-    forward::{Connect, LinkState, ServiceName, Share, connection_config},
+    forward::LinkState,
+    rule::{ConnectRule, Remote, Rules, ShareRule, Target},
     stack::Stack,
 };
 
@@ -33,6 +35,7 @@ pub(super) struct Scene {
 /// One of the two, as a process of its own would be.
 #[derive(Debug)]
 struct Peer {
+    daemon: Daemon,
     stack: Stack,
     admin: AdminServer,
 }
@@ -53,16 +56,20 @@ impl Scene {
         report.done("service", format_args!("http://{at}: a page, and a file of {file_mib} MiB"));
 
         let mut forwards = JoinSet::new();
-        let (alice, share, ticket) = alice(ground, at, shutdown).await?;
-        forwards.spawn(run(share.run(shutdown.clone())));
+        let (alice, ticket) = alice(ground, at, shutdown).await?;
+        forwards.spawn(run(alice.daemon.clone()));
         let peer = short(alice.stack.provider.local_peer_id());
         report.done("alice", format_args!("is peer {peer} and shares the service"));
 
         let begins_relayed = !ticket.addr.relays.is_empty() && ticket.addr.direct.is_empty();
         // Bob comes when Alice is there, as it would be with two people.
-        let (bob, connect) = bob(ground, ticket, shutdown).await?;
-        let (local_addr, link) = (connect.local_addr(), connect.link());
-        forwards.spawn(run(connect.run(shutdown.clone())));
+        let bob = bob(ground, &ticket, shutdown).await?;
+        forwards.spawn(run(bob.daemon.clone()));
+        let (local_addr, link) = bob
+            .daemon
+            .local_addr(&WEB.parse()?)
+            .zip(bob.daemon.link(&WEB.parse()?))
+            .ok_or_else(|| Error::demo("starting Bob", "he listens nowhere"))?;
         report.done("bob", format_args!("has her ticket and offers the service at http://{local_addr}"));
 
         Ok(Self { service, local_addr, link, begins_relayed, alice, bob, _forwards: forwards })
@@ -81,38 +88,37 @@ impl Scene {
 }
 
 /// What `p2pd share` does.
-async fn alice(ground: &mut Ground, service: SocketAddr, shutdown: &Shutdown) -> Result<(Peer, Share, Ticket), Error> {
-    let stack = ground.peer("alice").await?;
-    let name: ServiceName = "web".parse()?;
+async fn alice(ground: &mut Ground, service: SocketAddr, shutdown: &Shutdown) -> Result<(Peer, Ticket), Error> {
     let target: Target = format!("tcp://{service}").parse()?;
-    let listener = stack.provider.listen_with(ListenConfig::from(connection_config())).await?;
-    let ticket = ServiceName::into_ticket(Ticket::new(ground.hints(listener.local_addr())), [&name]);
-    let share = Share::new(listener, [(name, target)], stack.export.recorder());
-    let health = Health::default().with_shutdown(shutdown.clone()).with_provider(&stack.provider);
-    Ok((Peer::watched(stack, health).await?, share, ticket))
+    let share = ShareRule::new(WEB.parse()?, target);
+    let rules = Rules { shares: vec![share], ..Rules::default() };
+    let peer = Peer::start(ground.peer("alice").await?, rules, shutdown).await?;
+    let mut ticket = peer.daemon.ticket();
+    ticket.addr = ground.hints(ticket.addr);
+    Ok((peer, ticket))
 }
 
 /// What `p2pd connect` does.
-async fn bob(ground: &mut Ground, ticket: Ticket, shutdown: &Shutdown) -> Result<(Peer, Connect), Error> {
-    let stack = ground.peer("bob").await?;
-    let name = ServiceName::from_ticket(&ticket)?.pop().unwrap_or_default();
-    let (provider, recorder) = (stack.provider.clone(), stack.export.recorder());
-    let connect = Connect::bind(provider, ticket.addr, name, LOOPBACK, recorder).await?;
-    let health =
-        Health::default().with_shutdown(shutdown.clone()).with_provider(&stack.provider).with_link(connect.link());
-    Ok((Peer::watched(stack, health).await?, connect))
+async fn bob(ground: &mut Ground, ticket: &Ticket, shutdown: &Shutdown) -> Result<Peer, Error> {
+    let remote = Remote { addr: ticket.addr.clone(), token: Token::from_ticket(ticket) };
+    let connect = ConnectRule::new(remote, WEB.parse()?, LOOPBACK.into());
+    let rules = Rules { connects: vec![connect], ..Rules::default() };
+    Peer::start(ground.peer("bob").await?, rules, shutdown).await
 }
 
 impl Peer {
-    async fn watched(stack: Stack, health: Health) -> Result<Self, Error> {
-        let admin = AdminServer::start(LOOPBACK, &stack.export, health).await?;
-        Ok(Self { stack, admin })
+    async fn start(stack: Stack, rules: Rules, shutdown: &Shutdown) -> Result<Self, Error> {
+        let daemon = Daemon::start(&stack, Access::ephemeral(), shutdown.clone());
+        daemon.apply(rules).await?;
+        let admin = AdminServer::start(LOOPBACK, &stack.export, Health::of(&daemon)).await?;
+        Ok(Self { daemon, stack, admin })
     }
 }
 
 /// A side of the forward as a task.
-async fn run(side: impl Future<Output = Result<(), Error>>) {
-    if let Err(error) = side.await {
-        tracing::error!(error = p2p::chain(&error), "A side of the forward ended.");
-    }
+async fn run(daemon: Daemon) {
+    daemon.run().await;
 }
+
+/// What the service is called.
+const WEB: &str = "web";

@@ -1,24 +1,22 @@
-//! The bytes of one TCP connection and one stream, both ways.
+//! The bytes of one local connection and one stream, both ways.
 
 use bytes::BytesMut;
 use p2p::{BiStream, RecvStream, SendStream, StreamError};
-use tokio::{
-    io::AsyncWriteExt,
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
-};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::{failure::Failure, metrics::ForwardMetrics};
+use super::{failure::Failure, local::Source, meter::Meter};
 
 /// Copies until both directions have ended, or one of them broke, which ends both.
 ///
-/// After an error the stream is reset; the TCP connection is the caller's to reset.
-pub(super) async fn copy(tcp: &mut TcpStream, mut stream: BiStream, metrics: &ForwardMetrics) -> Result<(), Failure> {
-    let (mut read, mut write) = tcp.split();
-    let out = outwards(&mut read, &mut stream.send, metrics);
-    let inwards = inwards(&mut stream.recv, &mut write, metrics);
+/// After an error the stream is reset; the local connection is the caller's to reset.
+pub(crate) async fn copy(
+    mut read: impl Source,
+    mut write: impl AsyncWrite + Unpin + Send,
+    mut stream: BiStream,
+    meter: &Meter,
+) -> Result<(), Failure> {
+    let out = outwards(&mut read, &mut stream.send, meter);
+    let inwards = inwards(&mut stream.recv, &mut write, meter);
     let result = tokio::try_join!(out, inwards).map(|_| ());
     if let Err(failure) = &result {
         abandon(&mut stream, failure);
@@ -27,37 +25,29 @@ pub(super) async fn copy(tcp: &mut TcpStream, mut stream: BiStream, metrics: &Fo
 }
 
 /// Resets a stream in both directions, with the reason.
-pub(super) fn abandon(stream: &mut BiStream, failure: &Failure) {
+pub(crate) fn abandon(stream: &mut BiStream, failure: &Failure) {
     let code = failure.reset_code().code();
     stream.send.reset(code);
     stream.recv.stop(code);
 }
 
-/// From the TCP connection to the peer.
-async fn outwards(tcp: &mut ReadHalf<'_>, send: &mut SendStream, metrics: &ForwardMetrics) -> Result<(), Failure> {
+/// From the local connection to the peer.
+async fn outwards(read: &mut impl Source, send: &mut SendStream, meter: &Meter) -> Result<(), Failure> {
     let mut buffer = BytesMut::new();
     loop {
-        // Memory is taken only once there is something to read, so idle connections hold none.
-        p2p::select! {
-            ready = tcp.readable() => ready.map_err(Failure::Tcp)?,
+        let len = p2p::select! {
+            read = read.read_some(&mut buffer) => read.map_err(Failure::Local)?,
             ended = send.delivered() => return no_longer_read(ended),
-        }
-        if buffer.capacity() < READ_BYTES_MIN {
-            buffer.reserve(COPY_BYTES);
-        }
-        match tcp.try_read_buf(&mut buffer) {
-            Ok(0) => {
-                send.finish()?;
-                return Ok(());
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(Failure::Tcp(error)),
+        };
+        if len == 0 {
+            send.finish()?;
+            return Ok(());
         }
         let mut chunk = buffer.split().freeze();
+        meter.pace_out(chunk.len()).await;
         while !chunk.is_empty() {
             match send.write_chunk(&mut chunk).await {
-                Ok(written) => metrics.bytes_out.increment(written as u64),
+                Ok(written) => meter.bytes_out(written),
                 Err(error) => return no_longer_read(Err(error)),
             }
         }
@@ -72,25 +62,23 @@ fn no_longer_read(ended: Result<(), StreamError>) -> Result<(), Failure> {
     }
 }
 
-/// From the peer to the TCP connection.
-async fn inwards(recv: &mut RecvStream, tcp: &mut WriteHalf<'_>, metrics: &ForwardMetrics) -> Result<(), Failure> {
+/// From the peer to the local connection.
+async fn inwards(recv: &mut RecvStream, write: &mut (impl AsyncWrite + Unpin), meter: &Meter) -> Result<(), Failure> {
     while let Some(chunk) = recv.read_chunk(COPY_BYTES).await? {
-        if tcp.write_all(&chunk).await.is_err() {
+        meter.pace_in(chunk.len()).await;
+        if write.write_all(&chunk).await.is_err() {
             // Nobody reads here any more, which the peer should know. Whether that is an ordinary end or a broken
             // connection shows in the other direction.
-            recv.stop(super::reset_code::ResetCode::TcpBroke.code());
+            recv.stop(super::reset_code::ResetCode::LocalBroke.code());
             return Ok(());
         }
-        metrics.bytes_in.increment(chunk.len() as u64);
+        meter.bytes_in(chunk.len());
     }
-    // Fails only if the TCP connection is gone, and then there is nobody to be told.
-    tcp.shutdown().await.ok();
+    // Fails only if the connection is gone, and then there is nobody to be told.
+    write.shutdown().await.ok();
     Ok(())
 }
 
 /// Bytes moved at once: large enough that the cost of a call is nothing beside the copy, small enough that a thousand
 /// connections are no burden.
-const COPY_BYTES: usize = 64 * 1024;
-
-/// Room that makes a read worth while. Below it, a new buffer is begun.
-const READ_BYTES_MIN: usize = 8 * 1024;
+pub(crate) const COPY_BYTES: usize = 64 * 1024;

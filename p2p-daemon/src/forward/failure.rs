@@ -1,16 +1,16 @@
-//! Why a stream, or the TCP connection it stands for, did not work out.
+//! Why a stream, or the local connection it stands for, did not work out.
 
 use std::{io, time::Duration};
 
 use p2p::{P2PError, StreamError};
 
-use super::{ServiceName, reset_code::ResetCode, stream_header::HeaderError};
+use super::{header::HeaderError, reset_code::ResetCode};
 
 /// What ended a stream before both of its directions had ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("the TCP connection on this side broke")]
-    Tcp(#[source] io::Error),
+pub(crate) enum Failure {
+    #[error("the connection on this side broke")]
+    Local(#[source] io::Error),
     #[error("the peer gave the stream up{}", .0.map(|code| format!(": {code}")).unwrap_or_default())]
     Peer(Option<ResetCode>),
     #[error("the connection to the peer ended")]
@@ -19,37 +19,37 @@ pub(super) enum Failure {
     PeerUnreachable(Duration),
     #[error("the stream has no header")]
     Header(#[source] HeaderError),
-    #[error("the peer asked for the service {0}, which is not shared here")]
-    UnknownService(ServiceName),
+    #[error("the peer asked for a service that is not shared with it")]
+    UnknownService,
     #[error("the service does not take connections")]
     TargetUnreachable(#[source] io::Error),
-    #[error("more streams are open than are carried at once")]
+    #[error("more streams are open than are carried at once, or this side is ending")]
     Busy,
 }
 
 impl Failure {
     /// What the metrics call it.
-    pub(super) const fn reason(&self) -> Reason {
+    pub(crate) const fn reason(&self) -> Reason {
         match self {
-            Self::Tcp(_) | Self::Peer(Some(ResetCode::TcpBroke)) => Reason::TcpBroke,
+            Self::Local(_) | Self::Peer(Some(ResetCode::LocalBroke)) => Reason::LocalBroke,
             Self::Peer(None) => Reason::PeerReset,
             Self::Connection(_) => Reason::ConnectionLost,
             Self::PeerUnreachable(_) => Reason::PeerUnreachable,
             Self::Header(_) | Self::Peer(Some(ResetCode::Header)) => Reason::Header,
-            Self::UnknownService(_) | Self::Peer(Some(ResetCode::UnknownService)) => Reason::UnknownService,
+            Self::UnknownService | Self::Peer(Some(ResetCode::UnknownService)) => Reason::UnknownService,
             Self::TargetUnreachable(_) | Self::Peer(Some(ResetCode::TargetUnreachable)) => Reason::TargetUnreachable,
             Self::Busy | Self::Peer(Some(ResetCode::Busy)) => Reason::Busy,
         }
     }
 
     /// What to tell the peer.
-    pub(super) const fn reset_code(&self) -> ResetCode {
+    pub(crate) const fn reset_code(&self) -> ResetCode {
         match self {
             Self::Header(_) => ResetCode::Header,
-            Self::UnknownService(_) => ResetCode::UnknownService,
+            Self::UnknownService => ResetCode::UnknownService,
             Self::TargetUnreachable(_) => ResetCode::TargetUnreachable,
             Self::Busy => ResetCode::Busy,
-            Self::Tcp(_) | Self::Peer(_) | Self::Connection(_) | Self::PeerUnreachable(_) => ResetCode::TcpBroke,
+            Self::Local(_) | Self::Peer(_) | Self::Connection(_) | Self::PeerUnreachable(_) => ResetCode::LocalBroke,
         }
     }
 }
@@ -73,15 +73,15 @@ macro_rules! reasons {
     ($($name:ident = $text:literal,)+) => {
         /// A failure, as a metric's label.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Reason {
+        pub(crate) enum Reason {
             $($name,)+
         }
 
         impl Reason {
             /// All of them, each at its own index.
-            pub(super) const ALL: &'static [Self] = &[$(Self::$name,)+];
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            pub(super) const fn text(self) -> &'static str {
+            pub(crate) const fn text(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)+
                 }
@@ -95,9 +95,9 @@ reasons! {
     Busy = "busy",
     ConnectionLost = "connection_lost",
     Header = "header",
+    LocalBroke = "local_broke",
     PeerReset = "peer_reset",
     PeerUnreachable = "peer_unreachable",
     TargetUnreachable = "target_unreachable",
-    TcpBroke = "tcp_broke",
     UnknownService = "unknown_service",
 }

@@ -2,8 +2,6 @@
 
 use std::{fmt, str::FromStr};
 
-use p2p::{P2PError, Ticket};
-
 use crate::Error;
 
 /// The name under which a service is shared: 1 to 63 of `a-z`, `0-9`, `-`, `_` and `.`.
@@ -17,28 +15,6 @@ impl ServiceName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// Puts the names of services into a ticket, separated by commas.
-    #[must_use]
-    pub fn into_ticket<'a>(ticket: Ticket, names: impl IntoIterator<Item = &'a Self>) -> Ticket {
-        let names: Vec<_> = names.into_iter().map(Self::as_str).collect();
-        ticket.with_extension(EXTENSION, names.join(","))
-    }
-
-    /// The services that a ticket names; none if it names none.
-    ///
-    /// # Errors
-    /// [`P2PError::InvalidInput`] if what stands in the ticket is no list of names.
-    pub fn from_ticket(ticket: &Ticket) -> Result<Vec<Self>, P2PError> {
-        let Some(list) = ticket.extensions.get(EXTENSION) else {
-            return Ok(Vec::new());
-        };
-        let list = String::from_utf8_lossy(list);
-        let names: Result<_, Error> = list.split(',').map(str::parse).collect();
-        names.map_err(|_| {
-            P2PError::invalid_input(format_args!("ticket with services {list:?}"), "names separated by commas")
-        })
     }
 }
 
@@ -68,25 +44,9 @@ impl fmt::Display for ServiceName {
     }
 }
 
-/// The ticket's extension that lists what is shared.
-const EXTENSION: &str = "services";
-
 #[cfg(test)]
 mod tests {
-    use p2p::{PeerAddr, PeerId};
-
     use super::*;
-
-    #[test]
-    fn names_travel_in_a_ticket() {
-        let names: [ServiceName; 2] = ["web".parse().unwrap(), "ssh-2".parse().unwrap()];
-        let ticket = Ticket::new(PeerAddr::new(PeerId::from_name("alice")));
-        assert_eq!(ServiceName::from_ticket(&ticket).unwrap(), []);
-        let ticket = ServiceName::into_ticket(ticket, &names);
-        assert_eq!(ServiceName::from_ticket(&ticket).unwrap(), names);
-        let bad = ticket.with_extension(EXTENSION, "web,,");
-        ServiceName::from_ticket(&bad).unwrap_err();
-    }
 
     #[test]
     fn what_is_no_name_is_refused() {

@@ -46,7 +46,7 @@ fn health_is_told_by_check_and_reason() {
     let (status, body) = get(admin(&connect), "/readyz");
     let body = String::from_utf8(body).unwrap();
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
-    assert!(body.contains("\"ready\": false") && body.contains("\"name\": \"peer\""), "{body}");
+    assert!(body.contains("\"ready\": false") && body.contains("\"name\": \"peer of default\""), "{body}");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn counters_move_while_a_stream_is_open() {
     let (share, ticket) = share(serve(echo), &["--name", "echo"]);
     let (connect, addr) = connect(&ticket);
     let before = text(admin(&connect), "/metrics");
-    for reason in ["accept", "busy", "target_unreachable", "tcp_broke"] {
+    for reason in ["accept", "busy", "target_unreachable", "local_broke"] {
         let series = format!("p2p_forward_errors_total{{rule=\"echo\",reason=\"{reason}\"}}");
         assert_eq!(value(&before, &series), 0.0, "every series is there from the start");
     }

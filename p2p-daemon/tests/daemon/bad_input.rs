@@ -34,7 +34,7 @@ fn a_bad_ticket() {
 
 #[test]
 fn a_target_that_is_no_address() {
-    for target in ["8080", "http://127.0.0.1:8080", "tcp://127.0.0.1", "tcp://127.0.0.1:99999"] {
+    for target in ["8080", "ftp://127.0.0.1:8080", "tcp://127.0.0.1", "tcp://127.0.0.1:99999"] {
         check(&["share", target], &[], 2, &[target, "expected tcp://HOST:PORT, like tcp://127.0.0.1:8080"]);
     }
 }

@@ -83,7 +83,9 @@ fn a_killed_peer_is_reported_and_found_again_when_it_is_back() {
     let (_second, second_ticket) = share(service, &more);
     assert_eq!(second_ticket, first_ticket, "the key and the port are the same, so the ticket is");
 
-    connect.says("The peer is gone: nothing heard from the peer");
+    connect.says("The connection is interrupted");
+    // The one that came back knows nothing of it.
+    connect.says("The peer is gone");
     // Waits for the new connection inside.
     let mut tcp = TcpStream::connect(addr).unwrap();
     tcp.write_all(b"still there?").unwrap();
