@@ -13,30 +13,13 @@ const BURST: u64 = 256;
 fn bursts(c: &mut Criterion) {
     let mut group = c.benchmark_group("memory/try_send and try_recv");
     for bytes in [64, 1024, 16 * 1024] {
-        let Pair { runtime, ours, theirs } = Pair::new();
+        let pair = Pair::new();
         let message = Bytes::from(vec![7; bytes]);
         // The queue holds 1 MiB; what is larger goes in fewer messages.
         let burst = BURST.min(512 * 1024 / bytes as u64);
         group.throughput(Throughput::Elements(burst));
         group.bench_function(BenchmarkId::from_parameter(bytes), |b| {
-            b.iter_custom(|times| {
-                runtime.block_on(async {
-                    let start = Instant::now();
-                    for _ in 0..times {
-                        for _ in 0..burst {
-                            ours.try_send(message.clone()).expect("the queue holds a burst");
-                        }
-                        let mut received = 0;
-                        while received < burst {
-                            match theirs.try_recv().expect("the connection lives") {
-                                Some(message) => received += u64::from(!black_box(message).is_empty()),
-                                None => tokio::task::yield_now().await,
-                            }
-                        }
-                    }
-                    start.elapsed()
-                })
-            });
+            b.iter_custom(|times| pair.bursts(&message, burst, times));
         });
     }
     group.finish();

@@ -1,7 +1,13 @@
 //! `Reconnect(Routes(..))` over two kinds of provider: the simulated network, which loses packets, partitions and is killed,
 //! and memory, as a tunnel that always works. Whatever route carries it, a session delivers everything once and in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use p2p::{
     ConnectionConfig, ListenConfig, P2PConnection, P2PConnectionExt, P2PListener, P2PProvider, ProtocolId, Rng,
@@ -47,9 +53,12 @@ struct Peer {
 impl Peer {
     fn new(network: &Network, tunnel: &MemoryNetwork, name: &str, mutant: Option<Mutant>) -> Self {
         let direct = Killable::new(network.provider(name));
-        let routes = [Route::new("direct", direct.clone()), Route::new("tunnel", tunnel.provider(name))];
+        // What is named first lends its runtime to the session, which so outlives the crash of whatever is under the other.
+        let routes = [Route::new("tunnel", tunnel.provider(name)), Route::new("direct", direct.clone())];
         let routes = Routes::new(routes).unwrap();
         let handle = routes.handle();
+        handle.set_preference("direct", 0).unwrap();
+        handle.set_preference("tunnel", 1).unwrap();
         let backoff = Backoff { initial_delay: SECOND / 10, max_delay: SECOND, ..Backoff::default() };
         let mut config = ReconnectConfig::default().with_backoff(backoff).with_replay_bytes_max(256 * 1024);
         config.mutant = mutant;
@@ -153,9 +162,12 @@ struct Met {
     suppressed: u64,
     tunnel_dials: u64,
     given_up: u64,
+    /// Runs in which what is under one side's direct route crashed in the middle.
+    crashes: u64,
 }
 
-// Messages and streams both ways, while transports are killed, the direct route is cut, and preferences change.
+// Messages and streams both ways, while transports are killed, the direct route is cut, and preferences change. In a quarter
+// of the runs all that is under one side's direct route crashes and does not come back; the session does, by the tunnel.
 #[test]
 #[expect(clippy::print_stdout, reason = "what a sweep met is read where its result is")]
 fn nothing_is_lost_or_doubled_while_routes_flap() {
@@ -169,11 +181,12 @@ fn nothing_is_lost_or_doubled_while_routes_flap() {
         all.suppressed += met.suppressed;
         all.tunnel_dials += met.tunnel_dials;
         all.given_up += met.given_up;
+        all.crashes += met.crashes;
     }
     println!("{seeds} seeds: {all:?}");
     // A sweep in which none of it happened would show nothing.
     assert!(all.losses > 3 * seeds && all.moved > 2 * seeds && all.tunnel_dials > 2 * seeds, "{all:?}");
-    assert!(all.unacknowledged > seeds && all.suppressed > 0, "{all:?}");
+    assert!(all.unacknowledged > seeds && all.suppressed > 0 && all.crashes > seeds / 8, "{all:?}");
     assert_eq!(all.given_up, 0);
 }
 
@@ -200,7 +213,8 @@ fn run(seed: u64, mutant: Option<Mutant>) -> Result<Met, Failure> {
 async fn exchange(network: Network, seed: u64, mutant: Option<Mutant>) -> Met {
     let scene = Scene::with(network, mutant).await;
     let amount = Amount { messages: 150, streams: 8, stream_bytes: 20_000, pause: Duration::from_millis(200) };
-    let chaos = tokio::spawn(flap(scene.network.clone(), scene.alice.direct.clone(), scene.alice.handle.clone(), seed));
+    let crashed = Arc::new(AtomicBool::new(false));
+    let chaos = [tokio::spawn(flap(&scene, seed)), tokio::spawn(crash(&scene, seed, crashed.clone()))];
     let mut tasks = Vec::new();
     for (purpose, connection, peer) in [(0, &scene.ours, &scene.alice), (4, &scene.theirs, &scene.bob)] {
         let (runtime, rng) = (peer.stack.runtime(), |task: u8| rng(seed, purpose + task));
@@ -218,7 +232,7 @@ async fn exchange(network: Network, seed: u64, mutant: Option<Mutant>) -> Met {
     let (finished, last) = tokio::join!(scene.theirs.finish(), scene.ours.recv());
     assert_eq!(last.expect("nothing is lost"), "the last word");
     finished.expect("the peer's provider has everything");
-    chaos.abort();
+    chaos.iter().for_each(|chaos| chaos.abort());
     let totals = [&scene.alice, &scene.bob].map(|peer| peer.stack.totals());
     Met {
         losses: totals[0].losses,
@@ -227,34 +241,52 @@ async fn exchange(network: Network, seed: u64, mutant: Option<Mutant>) -> Met {
         suppressed: totals[0].duplicates_suppressed + totals[1].duplicates_suppressed,
         tunnel_dials: scene.alice.handle.get("tunnel").unwrap().dials,
         given_up: totals[0].given_up + totals[1].given_up,
+        crashes: crashed.load(Relaxed).into(),
     }
 }
 
 /// Breaks, cuts and forbids routes, for ever.
-async fn flap(network: Network, direct: Killable<SimulatorP2P>, routes: RoutesHandle, seed: u64) {
-    let (runtime, mut rng) = (direct.runtime().clone(), rng(seed, 99));
+fn flap(scene: &Scene, seed: u64) -> impl Future<Output = ()> + use<> {
+    let (network, runtime) = (scene.network.clone(), scene.alice.stack.runtime().clone());
+    let (direct, routes) = (scene.alice.direct.clone(), scene.alice.handle.clone());
+    let mut rng = rng(seed, 99);
     direct.break_dials(self::rng(seed, 98));
-    loop {
-        runtime.sleep(rng.duration_between(SECOND / 10, 2 * SECOND)).await;
-        let a_while = rng.duration_between(SECOND / 100, 5 * SECOND);
-        match rng.below(5) {
-            0 => drop(direct.kill()),
-            1 => {
-                network.partition("alice", "bob");
-                runtime.sleep(a_while).await;
-                network.heal("alice", "bob");
+    async move {
+        loop {
+            runtime.sleep(rng.duration_between(SECOND / 10, 2 * SECOND)).await;
+            let a_while = rng.duration_between(SECOND / 100, 5 * SECOND);
+            match rng.below(5) {
+                0 => drop(direct.kill()),
+                1 => {
+                    network.partition("alice", "bob");
+                    runtime.sleep(a_while).await;
+                    network.heal("alice", "bob");
+                }
+                2 => {
+                    routes.disable("direct").unwrap();
+                    runtime.sleep(a_while).await;
+                    routes.enable("direct").unwrap();
+                }
+                3 => {
+                    routes.disable("tunnel").unwrap();
+                    runtime.sleep(a_while).await;
+                    routes.enable("tunnel").unwrap();
+                }
+                _ => routes.set_preference("direct", rng.below(2) as u32 * 2).unwrap(),
             }
-            2 => {
-                routes.disable("direct").unwrap();
-                runtime.sleep(a_while).await;
-                routes.enable("direct").unwrap();
-            }
-            3 => {
-                routes.disable("tunnel").unwrap();
-                runtime.sleep(a_while).await;
-                routes.enable("tunnel").unwrap();
-            }
-            _ => routes.set_preference("direct", rng.below(2) as u32 * 2).unwrap(),
+        }
+    }
+}
+
+/// Ends what is under one side's direct route, without a word to anybody, if the seed says so.
+fn crash(scene: &Scene, seed: u64, crashed: Arc<AtomicBool>) -> impl Future<Output = ()> + use<> {
+    let (network, runtime) = (scene.network.clone(), scene.alice.stack.runtime().clone());
+    let mut rng = rng(seed, 97);
+    async move {
+        if rng.below(4) == 0 {
+            runtime.sleep(rng.duration_between(SECOND, 8 * SECOND)).await;
+            network.crash(["alice", "bob"][rng.below(2) as usize]);
+            crashed.store(true, Relaxed);
         }
     }
 }

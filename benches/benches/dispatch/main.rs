@@ -1,20 +1,20 @@
 //! What a message pays for the trait object, and for each layer on top of it.
 //!
-//! The connection below does nothing, so all that is timed is the way to it.
+//! The connection below does nothing, so all that is timed is the way to it; but for the last group, in which messages
+//! go through memory, bare and through the full stack on both sides.
 #![allow(missing_docs, reason = "criterion's macros write undocumented functions")]
 
 mod null;
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
+use benches::{counting::Atomics, pair::Pair};
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use p2p::{
     P2PConnection, P2PProvider, P2PProviderExt, PeerId, ProtocolId,
     layer::{Deadlines, LayerExt},
 };
-use std::sync::atomic::AtomicU64;
 use tokio::runtime::Builder;
 
 use self::null::{NullConnection, NullProvider};
@@ -59,26 +59,16 @@ fn dispatch(c: &mut Criterion) {
     group.finish();
 }
 
-/// Counters that count, so that the layer pays what it pays in production.
-struct Atomics;
-
-impl Recorder for Atomics {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(Arc::new(AtomicU64::new(0)))
+fn full_stack(c: &mut Criterion) {
+    const BURST: u64 = 256;
+    let mut group = c.benchmark_group("dispatch/through memory");
+    group.throughput(Throughput::Elements(BURST));
+    let message = Bytes::from_static(&[7; 64]);
+    for (name, pair) in [("bare", Pair::new()), ("full stack", Pair::stacked(&Atomics))] {
+        group.bench_function(name, |b| b.iter_custom(|times| pair.bursts(&message, BURST, times)));
     }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::from_arc(Arc::new(AtomicU64::new(0)))
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
+    group.finish();
 }
 
-criterion_group!(benches, dispatch);
+criterion_group!(benches, dispatch, full_stack);
 criterion_main!(benches);

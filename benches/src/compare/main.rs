@@ -1,4 +1,4 @@
-//! Raw iroh, this project over iroh, and raw quinn, side by side.
+//! Raw iroh, this project over iroh without and with its layers, and raw quinn, side by side.
 //!
 //! All of them run in this one process over loopback, in rounds: each round takes one sample of each measure from each
 //! contestant, in an order that rotates, so that whatever else the machine does falls on all of them alike. Ratios are
@@ -60,8 +60,12 @@ async fn run(args: Args) -> Result<()> {
         .into_iter()
         .filter(|workload| ALL.iter().filter(wanted).any(|measure| measure.workload == *workload))
         .collect();
-    let contestants: [Arc<dyn Contestant>; 3] =
-        [Arc::new(raw::iroh::start().await?), Arc::new(ours::start().await?), Arc::new(raw::quinn::start().await?)];
+    let contestants: [Arc<dyn Contestant>; 4] = [
+        Arc::new(raw::iroh::start().await?),
+        Arc::new(ours::start().await?),
+        Arc::new(ours::start_stacked().await?),
+        Arc::new(raw::quinn::start().await?),
+    ];
 
     let before = Machine::now();
     let mut samples: Samples = BTreeMap::new();

@@ -19,6 +19,8 @@ pub(crate) struct Measure {
     pub(crate) workload: Workload,
     /// Of `p2p-iroh`'s ratio to raw iroh's.
     pub(crate) target: Option<Target>,
+    /// Of the full stack's ratio to `p2p-iroh`'s.
+    pub(crate) stack_target: Option<Target>,
 }
 
 /// What a ratio should be.
@@ -45,6 +47,7 @@ pub(crate) const ALL: &[Measure] = &[
         unit: "MiB/s",
         workload: Workload::Bulk,
         target: Some(Target::AtLeast(0.90)),
+        stack_target: Some(Target::AtLeast(0.95)),
     },
     Measure {
         name: "round-trip-p50",
@@ -52,6 +55,7 @@ pub(crate) const ALL: &[Measure] = &[
         unit: "µs",
         workload: Workload::RoundTrips,
         target: Some(Target::AtMost(1.15)),
+        stack_target: None,
     },
     Measure {
         name: "round-trip-p99",
@@ -59,6 +63,7 @@ pub(crate) const ALL: &[Measure] = &[
         unit: "µs",
         workload: Workload::RoundTrips,
         target: None,
+        stack_target: None,
     },
     Measure {
         name: "messages",
@@ -66,6 +71,7 @@ pub(crate) const ALL: &[Measure] = &[
         unit: "k/s",
         workload: Workload::Messages,
         target: Some(Target::AtLeast(1.0)),
+        stack_target: None,
     },
     Measure {
         name: "messages-together",
@@ -73,6 +79,7 @@ pub(crate) const ALL: &[Measure] = &[
         unit: "k/s",
         workload: Workload::MessagesTogether,
         target: None,
+        stack_target: None,
     },
     Measure {
         name: "datagrams",
@@ -80,6 +87,7 @@ pub(crate) const ALL: &[Measure] = &[
         unit: "k/s",
         workload: Workload::Datagrams,
         target: None,
+        stack_target: None,
     },
     Measure {
         name: "connects",
@@ -87,6 +95,7 @@ pub(crate) const ALL: &[Measure] = &[
         unit: "/s",
         workload: Workload::Connects,
         target: None,
+        stack_target: None,
     },
 ];
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use benches::counting::Atomics;
 use bytes::Bytes;
-use p2p::{CloseCode, P2PConnection, P2PListener, P2PProvider, P2PProviderExt, ProtocolId};
+use p2p::{CloseCode, P2PConnection, P2PListener, P2PProvider, P2PProviderExt, ProtocolId, layer::stack};
 use p2p_iroh::{IrohConfig, IrohP2P};
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
 };
 
 pub(crate) struct Ours {
+    name: &'static str,
     dialler: Arc<dyn P2PProvider>,
     /// Its provider too, which the listener alone does not keep alive.
     _callee: Arc<dyn P2PProvider>,
@@ -25,18 +27,27 @@ pub(crate) struct Ours {
 }
 
 pub(crate) async fn start() -> Result<Ours> {
+    ours("p2p-iroh", |provider| Ok(Arc::new(provider))).await
+}
+
+/// With every layer on both sides.
+pub(crate) async fn start_stacked() -> Result<Ours> {
+    ours("full stack", |provider| Ok(stack(provider, &benches::full_stack(), Some(&Atomics))?.provider)).await
+}
+
+async fn ours(name: &'static str, wrap: impl Fn(IrohP2P) -> Result<Arc<dyn P2PProvider>>) -> Result<Ours> {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let config = IrohConfig::default().with_bind([loopback]).with_receive_window_bytes(RECEIVE_WINDOW_BYTES);
-    let dialler = Arc::new(IrohP2P::bind(config.clone()).await?);
-    let callee = Arc::new(IrohP2P::bind(config).await?);
+    let dialler = wrap(IrohP2P::bind(config.clone()).await?)?;
+    let callee = wrap(IrohP2P::bind(config).await?)?;
     let listener = callee.listen(&ProtocolId::default()).await?;
-    Ok(Ours { dialler, _callee: callee, listener })
+    Ok(Ours { name, dialler, _callee: callee, listener })
 }
 
 #[async_trait]
 impl Contestant for Ours {
     fn name(&self) -> &'static str {
-        "p2p-iroh"
+        self.name
     }
 
     async fn connect(&self) -> Result<(Box<dyn Side>, Box<dyn Side>)> {

@@ -10,6 +10,11 @@ use crate::{
     measure::{Measure, Target},
 };
 
+/// This project's place among the contestants.
+const OURS: usize = 1;
+/// That of the same under its layers.
+const STACK: usize = 2;
+
 /// All results.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -25,7 +30,6 @@ struct Rows {
     name: &'static str,
     what: &'static str,
     unit: &'static str,
-    target: Option<String>,
     rows: Vec<Row>,
 }
 
@@ -36,13 +40,16 @@ struct Row {
     value: Summary,
     /// To the first contestant's, round by round.
     ratio: Summary,
-    /// Whether `ratio` is what it should be, if it should be something.
-    met: Option<bool>,
+    /// The full stack's to that of the same without layers.
+    layers: Option<Summary>,
+    /// What one of these ratios should be, and whether it is.
+    target: Option<(String, bool)>,
     samples: Vec<f64>,
 }
 
 impl Report {
-    /// Sums up. The first of `contestants` is what the others are compared with; targets are the second's.
+    /// Sums up. The first of `contestants` is what the others are compared with, the second this project, the third the
+    /// same under its layers.
     pub(crate) fn new(
         machine: [Machine; 2],
         rounds: usize,
@@ -51,29 +58,28 @@ impl Report {
         samples: &Samples,
     ) -> Self {
         let rows = |measure: &Measure| {
-            let base = &samples[&(measure.name, contestants[0])];
+            let of = |contestant: usize| &samples[&(measure.name, contestants[contestant])];
+            let ratio = |to: usize, at: usize| Summary::of(of(at).iter().zip(of(to)).map(|(value, base)| value / base));
             let row = |(at, contestant): (usize, &&'static str)| {
-                let samples = &samples[&(measure.name, *contestant)];
-                let ratio = Summary::of(samples.iter().zip(base).map(|(value, base)| value / base));
-                let target = measure.target.filter(|_| at == 1);
+                let layers = (at == STACK).then(|| ratio(OURS, at));
+                let target = match at {
+                    OURS => measure.target.zip(Some(ratio(0, at))),
+                    STACK => measure.stack_target.zip(layers),
+                    _ => None,
+                };
                 Row {
                     contestant,
-                    value: Summary::of(samples.iter().copied()),
-                    ratio,
-                    met: target.map(|target| target.is_met(ratio.median)),
-                    samples: samples.clone(),
+                    value: Summary::of(of(at).iter().copied()),
+                    ratio: ratio(0, at),
+                    layers,
+                    target: target.map(|(target, ratio)| (target.to_string(), target.is_met(ratio.median))),
+                    samples: of(at).clone(),
                 }
             };
             contestants.iter().enumerate().map(row).collect()
         };
         let measures = measures
-            .map(|measure| Rows {
-                name: measure.name,
-                what: measure.what,
-                unit: measure.unit,
-                target: measure.target.map(|target| target.to_string()),
-                rows: rows(measure),
-            })
+            .map(|measure| Rows { name: measure.name, what: measure.what, unit: measure.unit, rows: rows(measure) })
             .collect();
         Self { machine, rounds, measures }
     }
@@ -89,10 +95,12 @@ impl fmt::Display for Report {
                 let value = format!("{:.1} {}", row.value.median, measure.unit);
                 let spread = format!("± {:.0} %", row.value.spread() * 100.0);
                 write!(f, "  {:<10} {value:>14} {spread:>8}   × {}", row.contestant, row.ratio)?;
-                match (row.met, &measure.target) {
-                    (Some(true), Some(target)) => writeln!(f, "   {target}: yes")?,
-                    (Some(false), Some(target)) => writeln!(f, "   {target}: NO")?,
-                    _ => writeln!(f)?,
+                if let Some(layers) = &row.layers {
+                    write!(f, "   × {layers} of p2p-iroh")?;
+                }
+                match &row.target {
+                    Some((target, met)) => writeln!(f, "   {target}: {}", if *met { "yes" } else { "NO" })?,
+                    None => writeln!(f)?,
                 }
             }
         }
