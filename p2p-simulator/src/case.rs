@@ -9,7 +9,7 @@ use p2p::P2PError;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Fault, LinkChange, LinkConfig, Place, Plan, Profile,
+    Fault, LinkChange, LinkConfig, Place, Plan, Profile, Relay, Router, Topology,
     text::{parse_duration, print_duration},
     workload::{Registry, Step, complete_knobs, find_mutant, unknown},
 };
@@ -29,6 +29,8 @@ pub struct Case {
     pub knobs: BTreeMap<String, u64>,
     /// What links are like.
     pub links: Links,
+    /// Which relays there are, and which routers peers are behind.
+    pub topology: Topology,
     /// What is done.
     pub steps: Vec<Step>,
     /// What goes wrong.
@@ -91,7 +93,9 @@ impl Case {
         if let Some(step) = self.steps.iter().find(|step| !self.peers.contains(&step.peer)) {
             return Err(unknown("a step's peer", &step.peer, peers()));
         }
-        self.plan.check_peers(peers())
+        self.topology.check()?;
+        self.topology.check_peers(&self.peers)?;
+        self.plan.check_names(peers(), self.topology.relays.iter().map(|relay| relay.name.as_str()))
     }
 
     /// As TOML.
@@ -106,6 +110,8 @@ impl Case {
             profile: self.links.profile.map(|profile| profile.name().into()),
             knobs: self.knobs.clone(),
             link: self.links.change,
+            relay: self.topology.relays.clone(),
+            router: self.topology.routers.clone(),
             step: self.steps.iter().map(WrittenStep::of).collect(),
             fault: toml::from_str::<Faults>(&self.plan.to_string()).expect("a plan is TOML").fault,
         };
@@ -127,6 +133,7 @@ impl Case {
             peers: written.peers,
             knobs: written.knobs,
             links: Links { profile: written.profile.map(|name| name.parse()).transpose()?, change: written.link },
+            topology: Topology { relays: written.relay, routers: written.router },
             steps,
             plan: read_plan(written.fault)?,
             chaos: read_duration("chaos", &written.chaos)?,
@@ -135,8 +142,10 @@ impl Case {
     }
 }
 
-const KEYS: [&str; 11] =
-    ["seed", "workload", "mutant", "peers", "chaos", "liveness", "profile", "knobs", "link", "step", "fault"];
+const KEYS: [&str; 13] = [
+    "seed", "workload", "mutant", "peers", "chaos", "liveness", "profile", "knobs", "link", "relay", "router", "step",
+    "fault",
+];
 
 #[derive(Serialize, Deserialize)]
 struct Written {
@@ -153,6 +162,10 @@ struct Written {
     knobs: BTreeMap<String, u64>,
     #[serde(default)]
     link: LinkChange,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    relay: Vec<Relay>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    router: Vec<Router>,
     #[serde(default)]
     step: Vec<WrittenStep>,
     #[serde(default)]

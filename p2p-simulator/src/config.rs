@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use p2p::P2PError;
 
 pub use crate::link::{LinkConfig, SEGMENT_BYTES};
-use crate::{Plan, Probability, nearest::nearest};
+use crate::{Plan, Probability, Topology, nearest::nearest};
 
 /// Everything that decides how a simulated network behaves. With the program it runs, this is the whole of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct SimulatorConfig {
     pub unacknowledged_max: Duration,
     /// What goes wrong, and when. Defaults to nothing.
     pub plan: Plan,
+    /// Which relays there are, and which routers peers are behind. Defaults to none: all peers are in public.
+    pub topology: Topology,
     /// How many seeds a test made by [`simulate!`](crate::simulate) runs, from [`seed`](Self::seed) on; nothing if as it
     /// says itself. Of no concern to a single run.
     pub runs: Option<u64>,
@@ -33,6 +35,7 @@ impl Default for SimulatorConfig {
             link: LinkConfig::default(),
             unacknowledged_max: Duration::from_secs(60),
             plan: Plan::new(),
+            topology: Topology::new(),
             runs: None,
         }
     }
@@ -45,6 +48,11 @@ impl fmt::Display for SimulatorConfig {
         if !self.plan.is_empty() {
             let hash = blake3::hash(self.plan.to_string().as_bytes());
             write!(f, " plan={} entries {}", self.plan.entries().len(), hash.to_hex())?;
+        }
+        if !self.topology.is_empty() {
+            let Topology { relays, routers } = &self.topology;
+            let hash = blake3::hash(self.topology.to_string().as_bytes());
+            write!(f, " topology={} relays {} routers {}", relays.len(), routers.len(), hash.to_hex())?;
         }
         Ok(())
     }
@@ -60,6 +68,13 @@ impl SimulatorConfig {
     #[must_use]
     pub const fn with_link(mut self, link: LinkConfig) -> Self {
         self.link = link;
+        self
+    }
+
+    /// Sets which relays there are, and which routers peers are behind.
+    #[must_use]
+    pub fn with_topology(mut self, topology: Topology) -> Self {
+        self.topology = topology;
         self
     }
 
@@ -88,6 +103,7 @@ impl SimulatorConfig {
     /// | `SIMULATOR_P2P_QUEUE_BYTES` | 262144 | in front of a busy link |
     /// | `SIMULATOR_P2P_RUNS` | the test's | seeds that a test of `simulate!` runs |
     /// | `SIMULATOR_P2P_PLAN` | none | a file with a [`Plan`] in TOML |
+    /// | `SIMULATOR_P2P_TOPOLOGY` | none | a file with a [`Topology`] in TOML |
     ///
     /// # Errors
     /// [`InvalidInput`](P2PError::InvalidInput) for a name that is not in the table, with the nearest one that is, and for
@@ -113,7 +129,7 @@ const PREFIX: &str = "SIMULATOR_P2P_";
 /// Changes one setting, or says what was expected.
 type Read = fn(&mut SimulatorConfig, &str) -> Result<(), String>;
 
-const SETTINGS: [(&str, Read); 9] = [
+const SETTINGS: [(&str, Read); 10] = [
     ("SEED", |config, text| {
         config.seed = whole(text, 0, u64::MAX, "")?;
         Ok(())
@@ -150,6 +166,11 @@ const SETTINGS: [(&str, Read); 9] = [
     ("PLAN", |config, path| {
         let text = std::fs::read_to_string(path).map_err(|error| format!("a file with a plan: {error}"))?;
         config.plan = text.parse().map_err(|error: P2PError| format!("a file with a plan: {error}"))?;
+        Ok(())
+    }),
+    ("TOPOLOGY", |config, path| {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("a file with a topology: {error}"))?;
+        config.topology = text.parse().map_err(|error: P2PError| format!("a file with a topology: {error}"))?;
         Ok(())
     }),
 ];
@@ -265,6 +286,20 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         let error = read(&[("SIMULATOR_P2P_PLAN", path)]).unwrap_err().to_string();
         assert!(error.contains(path) && error.contains("a file with a plan"), "{error}");
+    }
+
+    #[test]
+    fn a_topology_is_read_from_the_file_that_is_named() {
+        let file = std::env::temp_dir().join(format!("p2p-simulator-topology-{}.toml", std::process::id()));
+        std::fs::write(&file, "[[router]]\nname='home'\nnat='strict'\npeers=['a']").unwrap();
+        let vars = [("SIMULATOR_P2P_TOPOLOGY", file.to_str().unwrap())];
+        let config = read(&vars).unwrap();
+        assert_eq!(config.topology.routers[0].nat, crate::Nat::STRICT);
+        assert!(config.to_string().contains(" topology=0 relays 1 routers "));
+        std::fs::write(&file, "[[router]]\nname='home'\nnat='stict'").unwrap();
+        let error = read(&vars).unwrap_err().to_string();
+        assert!(error.contains("SIMULATOR_P2P_TOPOLOGY") && error.contains("nearest is \"strict\""), "{error}");
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

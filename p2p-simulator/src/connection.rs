@@ -29,9 +29,8 @@ pub struct SimulatorConnection {
 impl SimulatorConnection {
     /// Takes over the caller's handle on the end.
     pub(crate) fn new(shared: Arc<Shared>, end: EndId) -> Self {
-        let (peer, remote) =
-            shared.with(|world| (world.peer_of(end), Arc::from(format!("sim:{}", world.peer_name(end)))));
-        Self { shared, end, peer, path: Watch::constant(Some(Path::Direct { remote })) }
+        let (peer, path) = shared.with(|world| (world.peer_of(end), world.path(end)));
+        Self { shared, end, peer, path }
     }
 }
 

@@ -27,14 +27,18 @@ pub struct SimulatorEndpoint {
 
 impl SimulatorEndpoint {
     /// # Panics
-    /// If the peer is down.
+    /// If the peer is down, or a relay.
     pub(crate) fn new(shared: Arc<Shared>, name: &str) -> Self {
         let place = shared.with(|world| {
             let node = world.node(name);
+            if world.is_relay(node) {
+                return Err("is a relay, and no peer");
+            }
             let up = !world.is_down(node);
             up.then(|| (world.life(node), world.start_answering(node), world.node_peer(node)))
+                .ok_or("is down; restart it first")
         });
-        let (life, number, peer) = place.unwrap_or_else(|| panic!("peer {name:?} is down; restart it first"));
+        let (life, number, peer) = place.unwrap_or_else(|why| panic!("peer {name:?} {why}"));
         Self { shared, life, number, peer }
     }
 
@@ -54,6 +58,8 @@ impl SimulatorEndpoint {
     /// - [`PeerNotFound`](P2PError::PeerNotFound): no such peer is on this network, or it takes no connections.
     /// - [`ConnectionFailed`](P2PError::ConnectionFailed): the configured failure rate struck, or too many connections
     ///   wait at the peer.
+    /// - [`AuthenticationFailed`](P2PError::AuthenticationFailed): a [wrong record](crate::Fault::WrongRecord) led to
+    ///   somebody else.
     /// - [`InvalidInput`](P2PError::InvalidInput): the peer is this one.
     /// - [`ShutDown`](P2PError::ShutDown): this peer crashed; what is left of that life reaches nobody.
     ///
@@ -83,6 +89,13 @@ impl SimulatorEndpoint {
             }
             DialAnswer::Failed => {
                 Err(P2PError::ConnectionFailed { peer, source: "the simulated network failed the dial".into() })
+            }
+            DialAnswer::SomebodyElse => Err(P2PError::AuthenticationFailed {
+                expected: peer,
+                source: "another simulated peer is at the address that was found".into(),
+            }),
+            DialAnswer::NoFileDescriptors => {
+                Err(P2PError::ConnectionFailed { peer, source: "no file descriptor is left at this peer".into() })
             }
         }
     }

@@ -26,6 +26,7 @@
 //! - [`trace`]: what happened, its hash, [`trace::locate`], and how it is shown: a page, Perfetto, lines of JSON.
 //! - `provider`, `endpoint`, `connection`, `stream`: what peers hold of the world.
 //! - `programs`: what peers run, and run again after a crash. `runtime`, `tasks`: the peers' time, tasks and randomness.
+//! - `topology`: routers with their NATs, and relays.
 //! - `link`, `latency`, `profile`: what lies between peers. `fault`: what goes wrong; `plan`: when; `swarm`: by chance.
 //!   `text`, `nearest`: how it is written.
 //! - [`workload`]: programs under test; [`workloads`]: those that ship; [`disk`]: what they keep across a crash.
@@ -66,6 +67,7 @@ mod stream;
 mod swarm;
 mod tasks;
 mod text;
+mod topology;
 pub mod trace;
 pub mod workload;
 pub mod workloads;
@@ -87,6 +89,7 @@ pub use self::{
     seeds::run_seeds,
     stream::{SimulatorRecv, SimulatorSend},
     swarm::Swarm,
+    topology::{Filtering, Mapping, Nat, RELAYS_MAX, ROUTERS_DEEP_MAX, ROUTERS_MAX, Relay, Router, Topology},
     trace::{Trace, TraceHash, TraceMode},
 };
 

@@ -6,8 +6,8 @@ use p2p::{BoxFuture, Instant, P2PProvider, PeerId, Runtime};
 use tokio::runtime::Handle;
 
 use crate::{
-    Fault, FaultGuard, Hold, LinkConfig, PacketInFlight, Place, Plan, Profile, SimulatorConfig, SimulatorEndpoint,
-    SimulatorP2P,
+    Fault, FaultGuard, Hold, LinkConfig, PacketInFlight, Place, Plan, Profile, Relay, Router, SimulatorConfig,
+    SimulatorEndpoint, SimulatorP2P,
     driver::RealClock,
     shared::{Clock, Shared},
     trace::{Trace, TraceMode},
@@ -160,6 +160,46 @@ impl Network {
         self.on_link(from, to, World::unblock);
     }
 
+    /// Adds a relay. Peers find the nearest by themselves.
+    ///
+    /// # Panics
+    /// If its name is taken, its figures cannot be, or there are too many.
+    pub fn add_relay(&self, relay: &Relay) {
+        self.0.with(|world| world.add_relay(relay)).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Adds a router and puts its peers behind it, now or as soon as they come.
+    ///
+    /// ```
+    /// # use p2p_simulator::{Nat, Relay, Router, Simulation};
+    /// # Simulation::new(1).run(|network| async move {
+    /// network.add_relay(&Relay::new("relay"));
+    /// network.add_router(&Router::new("home", Nat::MODERATE).with_peer("alice"));
+    /// network.add_router(&Router::new("office", Nat::STRICT).with_peer("bob"));
+    /// // alice and bob connect by way of the relay, and find no direct path
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// If its name is taken, its upstream is not known, its NAT cannot be, or there are too many.
+    pub fn add_router(&self, router: &Router) {
+        self.0.with(|world| world.add_router(router)).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Moves a peer behind a router, or into public with nothing. As with a machine that changes networks, it notices at
+    /// once, and its connections look for new paths.
+    ///
+    /// # Panics
+    /// If there is no peer or no router of that name.
+    pub fn put_behind(&self, peer: &str, router: Option<&str>) {
+        self.on_peer(peer, |world, node| {
+            let router = router.map(|name| world.find_router(name)).transpose()?;
+            world.put_behind(node, router);
+            Ok(())
+        })
+        .unwrap_or_else(|error: p2p::P2PError| panic!("{error}"));
+    }
+
     /// Begins a fault, which lasts as long as the guard.
     ///
     /// ```
@@ -177,7 +217,7 @@ impl Network {
     pub fn inject(&self, what: Fault, place: Place) -> FaultGuard {
         let begun = what.check_place(&place).and_then(|()| {
             self.0.with(|world| {
-                let spot = world.find_spot(&place)?;
+                let spot = world.find_fault_spot(&what, &place)?;
                 Ok(world.begin_fault(what, spot))
             })
         });

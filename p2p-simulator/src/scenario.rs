@@ -6,7 +6,7 @@ use p2p::P2PError;
 use serde::Deserialize;
 
 use crate::{
-    LinkChange, Plan, Swarm,
+    LinkChange, Plan, Relay, Router, Swarm, Topology,
     case::{Case, Links, check_keys, invalid, read_duration, read_plan},
     runner::SEEDS_TO_TELL,
     workload::{Registry, Setup, complete_knobs, unknown},
@@ -29,6 +29,14 @@ use crate::{
 ///
 ///     [link]
 ///     loss = 0.02              # what is otherwise about links
+///
+///     [[relay]]                # what peers behind routers meet at; see `Topology`
+///     name = "relay"
+///
+///     [[router]]
+///     name = "home"
+///     nat = "moderate"
+///     peers = ["p1"]
 ///
 ///     [swarm]
 ///     chaos = "60s"            # how long faults come and go
@@ -58,6 +66,8 @@ pub struct Scenario {
     pub knobs: BTreeMap<String, u64>,
     /// What links are like.
     pub links: Links,
+    /// Which relays there are, and which routers peers are behind. Defaults to none.
+    pub topology: Topology,
     /// How long faults come and go. Defaults to 60 s.
     pub chaos: Duration,
     /// How long the program has after that. Defaults to 120 s.
@@ -80,6 +90,7 @@ impl Scenario {
             peers: 3,
             knobs: BTreeMap::new(),
             links: Links::default(),
+            topology: Topology::new(),
             chaos: Duration::from_secs(60),
             liveness: Duration::from_secs(120),
             omit: Vec::new(),
@@ -116,6 +127,7 @@ impl Scenario {
             peers,
             knobs,
             links: self.links,
+            topology: self.topology.clone(),
             steps,
             plan,
             chaos: self.chaos,
@@ -140,7 +152,11 @@ impl Scenario {
     }
 
     fn swarm(&self, peers: &[String]) -> Swarm {
-        Swarm::new(peers).with_crashes(peers).with_phases(self.chaos, self.liveness).without(&self.omit)
+        Swarm::new(peers)
+            .with_crashes(peers)
+            .with_topology(&self.topology)
+            .with_phases(self.chaos, self.liveness)
+            .without(&self.omit)
     }
 }
 
@@ -155,6 +171,10 @@ struct File {
     knobs: BTreeMap<String, u64>,
     #[serde(default)]
     link: LinkChange,
+    #[serde(default)]
+    relay: Vec<Relay>,
+    #[serde(default)]
+    router: Vec<Router>,
     #[serde(default)]
     swarm: SwarmTable,
     #[serde(default)]
@@ -173,7 +193,8 @@ const fn default_peers() -> u64 {
     3
 }
 
-const KEYS: [&str; 8] = ["workload", "mutant", "peers", "profile", "knobs", "link", "swarm", "fault"];
+const KEYS: [&str; 10] =
+    ["workload", "mutant", "peers", "profile", "knobs", "link", "relay", "router", "swarm", "fault"];
 const SWARM_KEYS: [&str; 3] = ["chaos", "liveness", "omit"];
 
 impl FromStr for Scenario {
@@ -207,6 +228,7 @@ impl FromStr for Scenario {
             mutant: file.mutant,
             peers: file.peers,
             knobs: file.knobs,
+            topology: Topology { relays: file.relay, routers: file.router },
             links: Links { profile: file.profile.map(|name| name.parse()).transpose()?, change: file.link },
             chaos,
             liveness: duration("liveness", file.swarm.liveness, defaults.liveness)?,

@@ -140,8 +140,14 @@ impl Shrinker<'_> {
 /// Leaves these peers only, with the steps and faults that concern no other.
 fn keep_peers(case: &mut Case, peers: Vec<String>) {
     case.steps.retain(|step| peers.contains(&step.peer));
-    let known = |entry: &&Entry| entry.place.names().all(|name| peers.iter().any(|peer| peer == name));
+    let relays = &case.topology.relays;
+    let known = |entry: &&Entry| {
+        entry.names().all(|name| peers.iter().any(|peer| peer == name) || relays.iter().any(|relay| relay.name == name))
+    };
     case.plan = plan_of(case.plan.entries().iter().filter(known).cloned());
+    for router in &mut case.topology.routers {
+        router.peers.retain(|peer| peers.contains(peer));
+    }
     case.peers = peers;
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use p2p::Rng;
 
 use crate::{
-    CLOCK_DRIFT_PPM_MAX, Entry, Fault, Latency, LinkChange, Peers, Place, Plan, Probability, world::draw::Draws,
+    CLOCK_DRIFT_PPM_MAX, Entry, Fault, Latency, LinkChange, Peers, Place, Plan, Probability, Topology,
+    world::draw::Draws,
 };
 
 /// What a swarm may do: to whom, and for how long.
@@ -34,6 +35,10 @@ pub struct Swarm {
     chaos: Duration,
     /// How long the program has after that. Defaults to 120 s: four idle timeouts.
     liveness: Duration,
+    /// Peers behind NATs, whose mappings may expire early.
+    translated: Vec<String>,
+    /// Relays that may go down.
+    relays: Vec<String>,
     /// Kinds that no seed chooses.
     omitted: Vec<String>,
 }
@@ -45,7 +50,7 @@ const FAULTS_OF_KIND_MAX: u64 = 5;
 type Kind = fn(&mut Draw<'_>) -> Option<(Fault, Place)>;
 
 /// All kinds, each with the name that keys its draws: adding one shifts no other.
-const KINDS: [(&str, Kind); 13] = [
+const KINDS: [(&str, Kind); 20] = [
     ("cut", |draw| Some((Fault::Partition, draw.pair(true)?))),
     ("cut-one-way", |draw| Some((Fault::Partition, draw.pair(false)?))),
     ("isolation", |draw| Some((Fault::Partition, draw.peer()))),
@@ -56,6 +61,13 @@ const KINDS: [(&str, Kind); 13] = [
     ("clock-ahead", |draw| Some((Fault::ClockAhead(draw.time(1, 3_600_000)), draw.peer()))),
     ("clock-drift", |draw| Some((Fault::ClockDriftPpm(draw.drift_ppm()), draw.peer()))),
     ("crash", |draw| Some((Fault::Crash, draw.mortal()?))),
+    ("kill", |draw| Some((Fault::ConnectionKill, draw.pair(true)?))),
+    ("slow-lookup", |draw| Some((Fault::SlowLookup(draw.time(100, 20_000)), draw.peer()))),
+    ("stale-record", |draw| Some((Fault::StaleRecord, draw.pair(false)?))),
+    ("wrong-record", |draw| draw.wrong_record()),
+    ("no-file-descriptors", |draw| Some((Fault::NoFileDescriptors, draw.peer()))),
+    ("relay-down", |draw| Some((Fault::RelayDown, draw.relay()?))),
+    ("nat-expiry", |draw| Some((Fault::NatExpiry(draw.time(0, 10_000)), draw.translated()?))),
     ("loss", |draw| {
         let (loss, corruption) = (Some(draw.chance(300_000)), Some(draw.chance(50_000)));
         Some((Fault::Link(LinkChange { loss, corruption, ..LinkChange::default() }), draw.pair(false)?))
@@ -88,6 +100,8 @@ impl Swarm {
             mortal: Vec::new(),
             chaos: Duration::from_secs(60),
             liveness: Duration::from_secs(120),
+            translated: Vec::new(),
+            relays: Vec::new(),
             omitted: Vec::new(),
         }
     }
@@ -117,6 +131,14 @@ impl Swarm {
     #[must_use]
     pub fn with_crashes(mut self, peers: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.mortal = peers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Lets relays go down, and NATs forget their mappings.
+    #[must_use]
+    pub fn with_topology(mut self, topology: &Topology) -> Self {
+        self.translated = topology.translated_peers();
+        self.relays = topology.relays.iter().map(|relay| relay.name.clone()).collect();
         self
     }
 
@@ -189,6 +211,24 @@ impl Draw<'_> {
         Place::Around(Peers::Named(vec![self.one_of(&self.swarm.peers)]))
     }
 
+    fn relay(&mut self) -> Option<Place> {
+        let relays = &self.swarm.relays;
+        (!relays.is_empty()).then(|| Place::peer(&self.one_of(relays)))
+    }
+
+    fn translated(&mut self) -> Option<Place> {
+        let translated = &self.swarm.translated;
+        (!translated.is_empty()).then(|| Place::peer(&self.one_of(translated)))
+    }
+
+    /// Where one peer finds another to be, there is a third.
+    fn wrong_record(&mut self) -> Option<(Fault, Place)> {
+        let place = self.pair(false)?;
+        let third: Vec<String> =
+            self.swarm.peers.iter().filter(|peer| !place.names().any(|name| name == *peer)).cloned().collect();
+        (!third.is_empty()).then(|| (Fault::WrongRecord(self.one_of(&third)), place))
+    }
+
     fn mortal(&mut self) -> Option<Place> {
         let mortal = &self.swarm.mortal;
         (!mortal.is_empty()).then(|| Place::peer(&self.one_of(mortal)))
@@ -233,10 +273,14 @@ impl Draw<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Nat, Relay, Router};
 
     #[test]
     fn every_kind_exists_on_some_seeds_and_is_absent_on_others_and_all_end_with_the_chaos() {
-        let swarm = Swarm::new(["a", "b", "c"]).with_crashes(["c"]);
+        let topology = Topology::new()
+            .with_relay(Relay::new("relay"))
+            .with_router(Router::new("home", Nat::MODERATE).with_peer("b"));
+        let swarm = Swarm::new(["a", "b", "c"]).with_crashes(["c"]).with_topology(&topology);
         let plans: Vec<Plan> = (0..100).map(|seed| swarm.plan(seed)).collect();
         for (name, _) in KINDS {
             let of_kind = |entry: &Entry| entry.id.rsplit_once('-').is_some_and(|(kind, _)| kind == name);

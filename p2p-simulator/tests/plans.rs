@@ -63,7 +63,7 @@ fn a_planned_partition_is_silence_for_its_time_and_two_records() {
     let second = 1_000_000_000;
     assert_eq!(told, [(10 * second, Event::Changed, What::Fault, 1), (20 * second, Event::Changed, What::FaultEnd, 1)]);
     let words = run.trace.describe(records[0]);
-    assert!(words.contains("a fault changed, bob → alice, partition, number 1"), "{words}");
+    assert!(words.contains("a fault changed, bob → alice, cut: partition at bob -> alice"), "{words}");
 }
 
 #[test]

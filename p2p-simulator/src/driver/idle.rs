@@ -55,7 +55,7 @@ impl Idle {
         loop {
             match shared.step(self.limit, &mut wakes) {
                 Step::Done { changed_tasks } => {
-                    let woken = changed_tasks || !wakes.due.is_empty();
+                    let woken = changed_tasks || wakes.wake_somebody();
                     wakes.run();
                     if woken {
                         // A task that is woken may have ended before. So that the executor looks for work in any case:

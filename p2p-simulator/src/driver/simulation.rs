@@ -13,7 +13,7 @@ use super::{
     watchdog::Watchdog,
 };
 use crate::{
-    LinkConfig, Network, Plan, SimulatorConfig, Swarm,
+    LinkConfig, Network, Plan, SimulatorConfig, Swarm, Topology,
     claims::Claims,
     shared::{Clock, Shared},
     trace::{Trace, TraceMode},
@@ -103,6 +103,13 @@ impl Simulation {
     #[must_use]
     pub fn with_plan(mut self, plan: Plan) -> Self {
         self.config.plan = plan;
+        self
+    }
+
+    /// Sets which relays there are, and which routers peers are behind.
+    #[must_use]
+    pub fn with_topology(mut self, topology: Topology) -> Self {
+        self.config.topology = topology;
         self
     }
 

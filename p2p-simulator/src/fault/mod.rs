@@ -21,7 +21,7 @@ use crate::{Probability, text};
 
 /// What goes wrong. In a plan it is written as its name, with its figure if it has one.
 ///
-/// Some faults concern links and some concern peers; [`check_place`](Self::check_place) says which is which.
+/// Some faults concern links, some peers and some relays; [`check_place`](Self::check_place) says which is which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -46,16 +46,30 @@ pub enum Fault {
     ClockDriftPpm(i32),
     /// A peer crashes. At the end of the fault it is restarted.
     Crash,
+    /// Connections break when it begins: both of their ends notice at once. Later dials are not concerned.
+    ConnectionKill,
+    /// Before a dial can begin, it takes so long to find out where its peer is.
+    SlowLookup(#[serde(with = "text::duration")] Duration),
+    /// What is found out is where the peer was once. Nobody is there, so dials get no answer.
+    StaleRecord,
+    /// What is found out is where another peer is, of that name. It cannot prove to be who was dialled.
+    WrongRecord(String),
+    /// A peer can open nothing more. Its dials fail at once; connections that come to it wait to be taken.
+    NoFileDescriptors,
+    /// A relay is gone. What is on the way to it waits, and connections that know a direct path do without it.
+    RelayDown,
+    /// The NATs in front of a peer forget a mapping after so much silence, whatever they do otherwise; with nothing at once.
+    NatExpiry(#[serde(with = "text::duration")] Duration),
 }
 
 /// The most by which a clock may drift: half its speed.
 pub const CLOCK_DRIFT_PPM_MAX: i32 = 500_000;
-/// The most by which a clock may be off, or a peer slow: a year.
+/// The most by which a clock may be off, or a peer or a lookup slow: a year.
 const OFF_BY_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Fault {
     /// The names of all faults, as they are written in plans.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 17] = [
         "partition",
         "clog",
         "dial-failure",
@@ -66,6 +80,13 @@ impl Fault {
         "clock-behind",
         "clock-drift-ppm",
         "crash",
+        "connection-kill",
+        "slow-lookup",
+        "stale-record",
+        "wrong-record",
+        "no-file-descriptors",
+        "relay-down",
+        "nat-expiry",
     ];
 
     /// The fault's name.
@@ -86,6 +107,13 @@ impl Fault {
             Self::ClockBehind(_) => 7,
             Self::ClockDriftPpm(_) => 8,
             Self::Crash => 9,
+            Self::ConnectionKill => 10,
+            Self::SlowLookup(_) => 11,
+            Self::StaleRecord => 12,
+            Self::WrongRecord(_) => 13,
+            Self::NoFileDescriptors => 14,
+            Self::RelayDown => 15,
+            Self::NatExpiry(_) => 16,
         }
     }
 
@@ -93,8 +121,27 @@ impl Fault {
     pub const fn concerns_peers(&self) -> bool {
         matches!(
             self,
-            Self::Slow(_) | Self::ClockAhead(_) | Self::ClockBehind(_) | Self::ClockDriftPpm(_) | Self::Crash
+            Self::Slow(_)
+                | Self::ClockAhead(_)
+                | Self::ClockBehind(_)
+                | Self::ClockDriftPpm(_)
+                | Self::Crash
+                | Self::NoFileDescriptors
+                | Self::NatExpiry(_)
         )
+    }
+
+    /// Whether it concerns relays and neither links nor peers.
+    pub const fn concerns_relays(&self) -> bool {
+        matches!(self, Self::RelayDown)
+    }
+
+    /// The peer that it names besides those of its place.
+    pub fn peer(&self) -> Option<&str> {
+        match self {
+            Self::WrongRecord(peer) => Some(peer),
+            _ => None,
+        }
     }
 
     /// Checks that the fault's figures are possible, and that it can happen at such a place.
@@ -108,11 +155,21 @@ impl Fault {
                 let expected = format_args!("from -{CLOCK_DRIFT_PPM_MAX} to {CLOCK_DRIFT_PPM_MAX}");
                 return Err(P2PError::invalid_input(format_args!("{name} = {ppm}"), expected));
             }
-            Self::Slow(by) | Self::ClockAhead(by) | Self::ClockBehind(by) if *by > OFF_BY_MAX => {
+            Self::Slow(by) | Self::ClockAhead(by) | Self::ClockBehind(by) | Self::SlowLookup(by)
+                if *by > OFF_BY_MAX =>
+            {
                 return Err(P2PError::invalid_input(format_args!("{name} = {by:?}"), "at most a year"));
+            }
+            Self::WrongRecord(peer) if place.names().any(|name| name == peer) => {
+                let expected = "a peer that is not at this place";
+                return Err(P2PError::invalid_input(format_args!("{name} = {peer:?} at \"{place}\""), expected));
             }
             Self::Link(change) => change.check()?,
             _ => {}
+        }
+        if self.concerns_relays() && !matches!(place, Place::Around(_)) {
+            let expected = "relays, such as \"relay-1\" or \"*\"";
+            return Err(P2PError::invalid_input(format_args!("{name} at \"{place}\""), expected));
         }
         if self.concerns_peers() && !matches!(place, Place::Around(_)) {
             let expected = "peers, such as \"alice\" or \"alice, bob\" or \"*\"";

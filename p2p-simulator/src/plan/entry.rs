@@ -34,6 +34,11 @@ impl Entry {
         self
     }
 
+    /// The names in it: of peers, and of relays.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.place.names().chain(self.what.peer())
+    }
+
     pub(super) fn check(&self) -> Result<(), P2PError> {
         if self.id.trim().is_empty() {
             return Err(self.invalid("the id", "a name"));

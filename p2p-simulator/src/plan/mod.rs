@@ -91,19 +91,41 @@ impl Plan {
         self.entries.is_empty()
     }
 
-    /// Checks that all of its peers are among these.
+    /// Checks that all of its peers are among these, on a network without relays.
     ///
     /// # Errors
-    /// [`InvalidInput`](P2PError::InvalidInput), which names the entry, the peer, and the nearest of the known.
-    pub fn check_peers<'a>(&self, known: impl IntoIterator<Item = &'a str> + Clone) -> Result<(), P2PError> {
-        for entry in &self.entries {
-            for name in entry.place.names() {
-                if !known.clone().into_iter().any(|known| known == name) {
-                    let nearest = crate::nearest::nearest(name, known);
-                    let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is {name:?}"));
-                    return Err(entry.invalid(format_args!("peer {name:?}"), format_args!("a known peer{nearest}")));
-                }
+    /// As [`check_names`](Self::check_names).
+    pub fn check_peers<'a>(&self, known: impl IntoIterator<Item = &'a str>) -> Result<(), P2PError> {
+        self.check_names(known, [])
+    }
+
+    /// Checks that all of its peers and relays are among these. A link may end at either.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](P2PError::InvalidInput), which names the entry, the peer or relay, and the nearest of the known.
+    pub fn check_names<'a>(
+        &self,
+        peers: impl IntoIterator<Item = &'a str>,
+        relays: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), P2PError> {
+        let (peers, relays): (Vec<_>, Vec<_>) = (peers.into_iter().collect(), relays.into_iter().collect());
+        let both: Vec<_> = peers.iter().chain(&relays).copied().collect();
+        let check = |entry: &Entry, name: &str, kind: &str, known: &[&str]| {
+            if known.contains(&name) {
+                return Ok(());
             }
+            let nearest = crate::nearest::nearest(name, known.iter().copied());
+            let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is {name:?}"));
+            Err(entry.invalid(format_args!("{kind} {name:?}"), format_args!("a known {kind}{nearest}")))
+        };
+        for entry in &self.entries {
+            let (kind, known) = match &entry.what {
+                what if what.concerns_relays() => ("relay", &relays),
+                what if what.concerns_peers() => ("peer", &peers),
+                _ => ("peer", &both),
+            };
+            entry.place.names().try_for_each(|name| check(entry, name, kind, known))?;
+            entry.what.peer().map_or(Ok(()), |name| check(entry, name, "peer", &peers))?;
         }
         Ok(())
     }

@@ -111,6 +111,13 @@ mod tests {
             (Fault::ClockBehind(second), "a"),
             (Fault::ClockDriftPpm(-200), "*"),
             (Fault::Crash, "c"),
+            (Fault::ConnectionKill, "a <-> b"),
+            (Fault::SlowLookup(second), "a -> b"),
+            (Fault::StaleRecord, "a -> b"),
+            (Fault::WrongRecord("c".into()), "a -> b"),
+            (Fault::NoFileDescriptors, "a"),
+            (Fault::RelayDown, "relay-1, relay-2"),
+            (Fault::NatExpiry(second), "*"),
         ];
         let mut plan = Plan::new();
         for (number, (what, place)) in faults.into_iter().enumerate() {
@@ -146,6 +153,11 @@ mod tests {
             ("at = '10s'\nuntil = '10s'\nwhat = 'clog'\nwhere = '*'", "later than at = 10s"),
             ("at = '10s'\nwhat = 'clog'\nwhere = 'a -> a'", "different peers"),
             ("at = '10s'\nwhat = 'crash'\nwhere = 'a -> b'", "expected peers"),
+            ("at = '10s'\nwhat = 'no-file-descriptors'\nwhere = 'a -> b'", "expected peers"),
+            ("at = '10s'\nwhat = { nat-expiry = '0s' }\nwhere = 'a <-> b'", "expected peers"),
+            ("at = '10s'\nwhat = 'relay-down'\nwhere = 'a -> b'", "expected relays"),
+            ("at = '10s'\nwhat = { slow-lookup = '400d' }\nwhere = 'a'", "at most a year"),
+            ("at = '10s'\nwhat = { wrong-record = 'b' }\nwhere = 'a -> b'", "not at this place"),
         ] {
             let error = refusal(fields);
             assert!(error.contains("fault \"x\"") && error.contains(expected), "{error} lacks {expected}");
@@ -175,5 +187,24 @@ mod tests {
         assert!(plan.check_peers(["alice", "bbo"]).is_ok());
         let error = plan.check_peers(["alice", "bob"]).unwrap_err().to_string();
         assert!(error.contains("fault \"x\": peer \"bbo\"") && error.contains("nearest is \"bob\""), "{error}");
+        let peers = ["alice", "bob"];
+        let refusal = |what: &str, place: &str| {
+            let text = format!("[[fault]]\nid='x'\nat='1s'\nwhat={what}\nwhere='{place}'");
+            text.parse::<Plan>().unwrap().check_names(peers, ["relay-1"]).err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal("'clog'", "alice <-> relay-1"), None, "a link to a relay is one");
+        for (what, place, expected) in [
+            (
+                "'relay-down'",
+                "relay-2",
+                "relay \"relay-2\" is invalid: expected a known relay; the nearest is \"relay-1\"",
+            ),
+            ("'relay-down'", "alice", "a known relay"),
+            ("'crash'", "relay-1", "a known peer"),
+            ("{ wrong-record = 'carl' }", "alice -> bob", "peer \"carl\""),
+        ] {
+            let error = refusal(what, place).expect(place);
+            assert!(error.contains(expected), "{error} lacks {expected}");
+        }
     }
 }

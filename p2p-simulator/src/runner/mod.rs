@@ -117,8 +117,12 @@ pub fn run_case(case: &Case, registry: &Registry) -> Result<Outcome, P2PError> {
 pub fn trace_case(case: &Case, registry: &Registry, mode: TraceMode) -> Result<(Outcome, Trace), P2PError> {
     let workload = registry.get(&case.workload)?.clone();
     let case = Arc::new(case.clone());
-    let config =
-        SimulatorConfig { link: case.links.config(), plan: case.plan.clone(), ..SimulatorConfig::new(case.seed) };
+    let config = SimulatorConfig {
+        link: case.links.config(),
+        plan: case.plan.clone(),
+        topology: case.topology.clone(),
+        ..SimulatorConfig::new(case.seed)
+    };
     // A workload that judges at its deadline gets to do so.
     let limit = case.deadline() + TIME_TO_JUDGE;
     let simulation = Simulation::with_config(config).with_trace(mode).with_time_limit(limit);

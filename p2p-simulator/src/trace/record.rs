@@ -20,14 +20,15 @@ pub struct Record {
     pub what: What,
     /// Retransmissions that the packet will need, as drawn when it was sent.
     pub retransmissions: u16,
-    /// The stream, if one is concerned: twice its number, plus one if the accepting side opened it. Of a fault its kind.
+    /// The stream, if one is concerned: twice its number, plus one if the accepting side opened it. Of a fault its kind, of
+    /// a path 0 by the relay and 1 direct.
     pub stream: u32,
     /// Where it comes from.
     pub src: u64,
     /// Where it goes.
     pub dst: u64,
     /// The connection, if one is concerned: twice the number of the dial over its link, plus one if `src` is the side
-    /// that was dialled. Of a crash or a restart the peer's incarnation, of a fault its number.
+    /// that was dialled. Of one that may go by a relay, the number's upper half is a hash of both peers. Of a crash or a restart the peer's incarnation, of a fault its number.
     pub conn: u64,
     /// Bytes of payload.
     pub len: u32,
@@ -83,6 +84,10 @@ pub enum What {
     Restart = 19,
     Fault = 20,
     FaultEnd = 21,
+    ReachOut = 22,
+    Probe = 23,
+    ProbeAnswer = 24,
+    Path = 25,
     Note = 40,
 }
 
@@ -153,7 +158,7 @@ impl Event {
 }
 
 impl What {
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::Peer,
         Self::Link,
         Self::Partition,
@@ -175,6 +180,10 @@ impl What {
         Self::Restart,
         Self::Fault,
         Self::FaultEnd,
+        Self::ReachOut,
+        Self::Probe,
+        Self::ProbeAnswer,
+        Self::Path,
         Self::Note,
     ];
 
@@ -201,6 +210,10 @@ impl What {
             Self::Restart => "a restart",
             Self::Fault => "a fault",
             Self::FaultEnd => "the end of a fault",
+            Self::ReachOut => "a peer's addresses",
+            Self::Probe => "a probe of a path",
+            Self::ProbeAnswer => "the answer to a probe",
+            Self::Path => "a path",
             Self::Note => "a note",
         }
     }

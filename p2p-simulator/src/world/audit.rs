@@ -50,7 +50,7 @@ impl World {
     pub(crate) fn audit(&self) -> Result<(), String> {
         let mut under_way = vec![Count::default(); self.links.len()];
         let mut count = |packet: &Packet| under_way[packet.link as usize].add(packet.payload_len());
-        self.packets.iter().for_each(&mut count);
+        self.packets.iter().filter(|packet| !packet.is_not_sent_yet()).for_each(&mut count);
         for link in &self.links {
             link.held.iter().chain(link.backlog.iter()).for_each(&mut count);
         }

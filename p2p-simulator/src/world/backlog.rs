@@ -87,7 +87,8 @@ impl World {
     pub(crate) fn in_flight(&self, link: LinkIx) -> Vec<PacketInFlight> {
         let state = &self.links[link as usize];
         let waiting = state.backlog.packets.iter().chain(&state.held.packets).map(|packet| (None, packet));
-        let travelling = self.packets.in_order().into_iter().map(|(at, packet)| (Some(at), packet));
+        let travelling = self.packets.in_order().into_iter().filter(|(_, packet)| !packet.is_not_sent_yet());
+        let travelling = travelling.map(|(at, packet)| (Some(at), packet));
         let describe = |(at, packet): (Option<u64>, &Packet)| PacketInFlight {
             what: packet.what(),
             bytes: packet.payload_len(),

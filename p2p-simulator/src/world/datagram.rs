@@ -36,8 +36,7 @@ impl World {
 
     /// Bytes of the largest datagram that this end may send now: one segment.
     pub(crate) fn datagram_bytes_max(&self, end: EndId) -> usize {
-        let link = self.end(end).expect("a handle keeps its end").link;
-        self.links[link as usize].config.mtu_bytes as usize
+        self.mtu_of(end) as usize
     }
 
     /// Whether a datagram of so many bytes finds a place in front of the link.

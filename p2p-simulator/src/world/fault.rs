@@ -3,9 +3,15 @@
 //! Nothing is undone when a fault ends: what a link is like is worked out again from its own settings and from the faults
 //! that are still in effect, in the order they began. So faults overlap as they like.
 
-use p2p::P2PError;
+use p2p::{P2PError, PeerId, SharedError, transport::TransportClosed};
 
-use super::{World, link::LinkIx, node::NodeIx};
+use super::{
+    World,
+    conn::{Conn, EndId},
+    link::LinkIx,
+    node::NodeIx,
+    packet::CloseNotice,
+};
 use crate::{
     LinkConfig,
     fault::{Fault, Peers, Place},
@@ -40,6 +46,21 @@ pub(super) struct Impact {
     pub(super) dials_hang: bool,
     pub(super) slow: u64,
     pub(super) config: LinkConfig,
+}
+
+/// What a dialler finds out about where its peer is.
+pub(super) struct Lookup {
+    /// How long that takes, in nanoseconds.
+    pub(super) takes: u64,
+    pub(super) found: Found,
+}
+
+/// Where a dial goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    ThePeer,
+    Nobody,
+    Another(NodeIx),
 }
 
 impl Nodes {
@@ -83,12 +104,38 @@ impl World {
         })
     }
 
+    /// Finds the peers or relays of a place at which something is to go wrong.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](P2PError::InvalidInput) for a name that nobody on the network has, with the nearest; and for a peer
+    /// where a relay is expected, a relay where a peer is, or a peer without a NAT where that is what matters.
+    pub(crate) fn find_fault_spot(&self, what: &Fault, place: &Place) -> Result<Spot, P2PError> {
+        let spot = self.find_spot(place)?;
+        if let Some(peer) = what.peer() {
+            self.find_nodes(&Peers::Named(vec![peer.into()]))?;
+        }
+        let Spot::Around(Nodes::These(nodes)) = &spot else {
+            return Ok(spot);
+        };
+        for &node in nodes {
+            let expected = match what {
+                what if what.concerns_relays() && !self.is_relay(node) => "a relay",
+                what if what.concerns_peers() && self.is_relay(node) => "a peer, and not a relay",
+                Fault::NatExpiry(_) if !self.is_translated(node) => "a peer behind a NAT",
+                _ => continue,
+            };
+            let name = &self.nodes[node as usize].name;
+            return Err(P2PError::invalid_input(format_args!("{} at {name:?}", what.name()), expected));
+        }
+        Ok(spot)
+    }
+
     fn find_nodes(&self, peers: &Peers) -> Result<Nodes, P2PError> {
         let Peers::Named(names) = peers else {
             return Ok(Nodes::All);
         };
         let find = |name: &String| {
-            self.find_node(p2p::PeerId::from_name(name)).ok_or_else(|| {
+            self.find_node(PeerId::from_name(name)).ok_or_else(|| {
                 let known = self.nodes.iter().map(|node| &*node.name);
                 let nearest = nearest(name, known).map_or(String::new(), |name| format!("; the nearest is {name:?}"));
                 P2PError::invalid_input(format_args!("peer {name:?}"), format_args!("a peer on the network{nearest}"))
@@ -103,11 +150,14 @@ impl World {
         let number = self.faults_ever;
         self.record_fault(What::Fault, number, &what, &at);
         self.recorder.name_fault(number, self.fault_words(&what, &at));
-        let crashes = matches!(what, Fault::Crash);
+        let (crashes, kills) = (matches!(what, Fault::Crash), matches!(what, Fault::ConnectionKill));
         self.faults.insert(number, Active { what, at: at.clone() });
         self.refresh_all(&at);
         if crashes {
             self.peers_at(&at).into_iter().for_each(|node| self.crash(node));
+        }
+        if kills {
+            self.kill_connections(&at);
         }
         number
     }
@@ -148,35 +198,96 @@ impl World {
                 Fault::DialHang => impact.dials_hang = true,
                 Fault::DialFailure(failure) => impact.config.dial_failure = *failure,
                 Fault::Link(change) => change.apply_to(&mut impact.config),
-                Fault::Slow(_)
+                // These concern dials, peers or relays.
+                Fault::SlowLookup(_)
+                | Fault::StaleRecord
+                | Fault::WrongRecord(_)
+                | Fault::ConnectionKill
+                | Fault::Slow(_)
                 | Fault::Crash
                 | Fault::ClockAhead(_)
                 | Fault::ClockBehind(_)
-                | Fault::ClockDriftPpm(_) => {}
+                | Fault::ClockDriftPpm(_)
+                | Fault::NoFileDescriptors
+                | Fault::RelayDown
+                | Fault::NatExpiry(_) => {}
             }
         }
         impact
+    }
+
+    /// What a dialler finds out about where a peer is. Of several records the last that began counts.
+    pub(super) fn look_up(&self, src: NodeIx, dst: NodeIx) -> Lookup {
+        let mut lookup = Lookup { takes: 0, found: Found::ThePeer };
+        for fault in self.faults.values().filter(|fault| fault.at.covers_link(src, dst)) {
+            match &fault.what {
+                Fault::SlowLookup(takes) => lookup.takes = lookup.takes.max(takes.as_nanos() as u64),
+                Fault::StaleRecord => lookup.found = Found::Nobody,
+                Fault::WrongRecord(peer) => {
+                    let node = self.find_node(PeerId::from_name(peer)).filter(|&node| node != src);
+                    lookup.found = node.map_or(Found::Nobody, Found::Another);
+                }
+                _ => {}
+            }
+        }
+        lookup
+    }
+
+    /// After how much silence NATs in front of a node forget at the latest, in nanoseconds; nothing if as they are.
+    pub(super) fn mapping_lifetime_max(&self, node: NodeIx) -> Option<u64> {
+        let of_fault = |fault: &Active| match fault.what {
+            Fault::NatExpiry(after) if fault.at.covers_peer(node) => Some(after.as_nanos() as u64),
+            _ => None,
+        };
+        self.faults.values().filter_map(of_fault).min()
+    }
+
+    fn kill_connections(&mut self, at: &Spot) {
+        let nodes = |conn: &Conn| [0, 1].map(|side: usize| conn.ends[side].node);
+        let is_meant = |conn: &Conn| {
+            let [a, b] = nodes(conn);
+            at.covers_link(a, b) || at.covers_link(b, a)
+        };
+        for conn in self.conns.keys_where(is_meant) {
+            for side in [0, 1] {
+                let end = EndId { conn, side };
+                if self.is_open(end) {
+                    let how = TransportClosed::Lost(SharedError::new("the simulated network killed the connection"));
+                    self.close_end(end, how, CloseNotice::Unknown);
+                }
+            }
+        }
     }
 
     fn refresh_all(&mut self, at: &Spot) {
         let touched = |src, dst| at.covers_link(src, dst) || at.covers_peer(dst);
         let links: Vec<LinkIx> = self.links_where(|link| touched(link.src, link.dst));
         links.into_iter().for_each(|link| self.refresh(link));
-        self.peers_at(at).into_iter().for_each(|node| self.refresh_peer(node));
+        self.refresh_nats();
+        let nodes: Vec<NodeIx> = (0..self.nodes.len() as NodeIx).filter(|&node| at.covers_peer(node)).collect();
+        nodes.into_iter().for_each(|node| self.refresh_peer(node));
     }
 
     fn refresh_peer(&mut self, node: NodeIx) {
         let (mut drift_ppm, mut ahead, mut slow) = (0i32, 0i64, 0);
+        let (mut no_files, mut relay_down) = (false, false);
         for fault in self.faults.values().filter(|fault| fault.at.covers_peer(node)) {
             match fault.what {
                 Fault::ClockDriftPpm(ppm) => drift_ppm = ppm,
                 Fault::ClockAhead(by) => ahead = ahead.saturating_add(by.as_nanos() as i64),
                 Fault::ClockBehind(by) => ahead = ahead.saturating_sub(by.as_nanos() as i64),
                 Fault::Slow(by) => slow = slow.max(by.as_nanos() as u64),
+                Fault::NoFileDescriptors => no_files = true,
+                Fault::RelayDown => relay_down = true,
                 _ => {}
             }
         }
+        if self.is_relay(node) {
+            // Faults of peers are not for it, even if they are everywhere.
+            return self.set_relay_down(node, relay_down);
+        }
         self.set_clock(node, drift_ppm, ahead, slow);
+        self.set_no_files(node, no_files);
     }
 
     fn is_kept_down(&self, node: NodeIx) -> bool {
@@ -184,7 +295,7 @@ impl World {
     }
 
     fn peers_at(&self, at: &Spot) -> Vec<NodeIx> {
-        (0..self.nodes.len() as NodeIx).filter(|&node| at.covers_peer(node)).collect()
+        (0..self.nodes.len() as NodeIx).filter(|&node| at.covers_peer(node) && !self.is_relay(node)).collect()
     }
 
     /// What a fault is, for whoever reads the trace.

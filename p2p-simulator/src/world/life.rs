@@ -11,7 +11,7 @@ use super::{
     conn::EndId,
     link::LinkIx,
     node::NodeIx,
-    packet::{Body, CloseNotice},
+    packet::{Body, CloseNotice, Packet},
 };
 use crate::trace::{Event, Record, What};
 
@@ -72,6 +72,8 @@ impl World {
         }
         self.lose_what_has_not_left(node);
         self.timers.unset_all_of(life);
+        self.leave_home(node);
+        self.known_addrs.retain(|(knows, _), _| *knows != node);
         self.refresh_ways_to(node);
         self.orders.push(Order::Kill(node));
     }
@@ -102,22 +104,31 @@ impl World {
     }
 
     /// Loses what waits in the node's queues, and what was lost once and would be sent again.
-    fn lose_what_has_not_left(&mut self, node: NodeIx) {
+    pub(super) fn lose_what_has_not_left(&mut self, node: NodeIx) {
         let (links, now) = (&self.links, self.now);
-        let unsent = self.packets.take_where(|p| links[p.link as usize].src == node && p.leaves_at > now);
+        let is_unsent = |p: &Packet| p.leaves_at > now && !p.is_not_sent_yet();
+        let unsent = self.packets.take_where(|p| links[p.link as usize].src == node && is_unsent(p));
         for packet in unsent {
             self.links[packet.link as usize].datagrams -= usize::from(matches!(packet.body, Body::Datagram(_)));
-            self.lose(&packet);
+            self.lose_in(node, packet);
         }
         for link in self.links_where(|link| link.src == node) {
             self.links[link as usize].free_at = self.now;
             for packet in self.links[link as usize].held.take() {
-                self.lose(&packet);
+                self.lose_in(node, packet);
             }
         }
     }
 
-    fn refresh_ways_to(&mut self, node: NodeIx) {
+    /// A packet is lost in a node that went down. If that was a relay, its sender still has it.
+    fn lose_in(&mut self, node: NodeIx, packet: Packet) {
+        self.lose(&packet);
+        if self.is_relay(node) && packet.body.is_reliable() {
+            self.send_again(packet);
+        }
+    }
+
+    pub(super) fn refresh_ways_to(&mut self, node: NodeIx) {
         for link in self.links_where(|link| link.dst == node) {
             self.refresh(link);
         }

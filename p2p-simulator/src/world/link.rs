@@ -53,6 +53,8 @@ pub(crate) struct Link {
     pub(super) blocked: bool,
     /// When the packet that is last in the queue will have left.
     pub(super) free_at: u64,
+    /// On a way to or from a relay, when the packet that is last in order arrives.
+    pub(super) in_order_until: u64,
     /// Segments sent so far: the index of the next one's draws.
     pub(super) segments: u64,
     /// Datagrams under way, at most [`DATAGRAMS_IN_FLIGHT_MAX`](super::datagram::DATAGRAMS_IN_FLIGHT_MAX).
@@ -121,6 +123,7 @@ impl World {
                 severed: false,
                 blocked: to.down,
                 free_at: 0,
+                in_order_until: 0,
                 segments: 0,
                 dials: 0,
                 datagrams: 0,
@@ -189,7 +192,10 @@ impl World {
     pub(super) fn refresh(&mut self, link: LinkIx) {
         let state = &self.links[link as usize];
         let (src, dst) = (state.src, state.dst);
-        let impact = self.impact_on(src, dst, *state.base);
+        let mut impact = self.impact_on(src, dst, *state.base);
+        if let Some(takes) = self.relay_takes(dst) {
+            impact.config.bandwidth = Some(impact.config.bandwidth.map_or(takes, |bandwidth| bandwidth.min(takes)));
+        }
         let down = self.nodes[dst as usize].down;
         let peers = [src, dst].map(|node| self.node_peer(node));
         let state = &mut self.links[link as usize];

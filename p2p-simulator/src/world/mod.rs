@@ -8,6 +8,7 @@
 //! - [`link`], [`passage`]: what it meets on the way. [`retransmission`]: when it is sent again. [`backlog`]: how it waits.
 //!   [`crowd`]: who waits in front.
 //! - [`fault`]: what goes wrong with links and nodes; [`schedule`]: when. [`clock`]: nodes' own time.
+//! - [`path`]: by relay or direct, where a peer is behind a router; [`nat`]: what routers let pass.
 //! - [`conn`], [`stream`], [`datagram`]: what peers hold.
 //! - [`timer`]: time for the peers' tasks. [`draw`]: randomness. [`wakes`]: who is to be woken. [`audit`]: whether all adds up.
 //!
@@ -24,9 +25,11 @@ pub(crate) mod draw;
 pub(crate) mod fault;
 pub(crate) mod life;
 pub(crate) mod link;
+pub(crate) mod nat;
 pub(crate) mod node;
 pub(crate) mod packet;
 mod passage;
+mod path;
 mod retransmission;
 mod schedule;
 pub(crate) mod slab;
@@ -72,6 +75,10 @@ pub(crate) struct World {
     by_peer: BTreeMap<PeerId, NodeIx>,
     links: Vec<Link>,
     by_pair: link::ByPair,
+    routers: nat::Routers,
+    relays: Vec<path::relay::Relay>,
+    /// Where the second node of a pair answers the first without a relay, as the first knows.
+    known_addrs: BTreeMap<(NodeIx, NodeIx), nat::Addr>,
     conns: Slab<Conn>,
     streams: Slab<Stream>,
     packets: InFlight,
@@ -107,7 +114,7 @@ impl Ties {
 
 impl World {
     pub(crate) fn new(config: SimulatorConfig, trace: TraceMode) -> Self {
-        let plan = config.plan.clone();
+        let (plan, topology) = (config.plan.clone(), config.topology.clone());
         let mut world = Self {
             now: 0,
             draws: Draws::new(config.seed),
@@ -115,6 +122,9 @@ impl World {
             by_peer: BTreeMap::new(),
             links: Vec::new(),
             by_pair: BTreeMap::new(),
+            routers: nat::Routers::default(),
+            relays: Vec::new(),
+            known_addrs: BTreeMap::new(),
             conns: Slab::new(),
             streams: Slab::new(),
             packets: InFlight::new(),
@@ -131,6 +141,7 @@ impl World {
             orders: Vec::new(),
             config,
         };
+        world.lay_out(&topology).unwrap_or_else(|error| panic!("{error}"));
         world.schedule(&plan);
         world
     }
@@ -190,6 +201,7 @@ impl World {
             TimerOf::Plan(number) => self.follow_plan(number),
             TimerOf::LinkRoom(link) => self.wake_writers(link),
             TimerOf::Unacknowledged(end) => self.lose_patience(end),
+            TimerOf::Path(end) => self.tend_path(end),
         }
     }
 

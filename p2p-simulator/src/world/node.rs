@@ -8,7 +8,7 @@ use std::{
 
 use p2p::PeerId;
 
-use super::{World, clock::NodeClock, conn::EndId, wakes::Waiting};
+use super::{World, clock::NodeClock, conn::EndId, nat::RouterIx, wakes::Waiting};
 use crate::trace::{Event, What, peer_number};
 
 /// A node's place in the world. Never part of a draw or a trace.
@@ -18,6 +18,14 @@ pub(crate) type NodeIx = u32;
 pub(crate) struct Node {
     pub(super) name: Arc<str>,
     pub(super) peer: PeerId,
+    /// The router that it is directly behind; nothing in public.
+    pub(super) behind: Option<RouterIx>,
+    /// Its number among the relays, if it is one.
+    pub(super) relay: Option<u32>,
+    /// The relay at which it is at home, once that was of interest.
+    pub(super) home: Option<u32>,
+    /// Whether it can open nothing more: no dials, and no incoming connections.
+    pub(super) no_files: bool,
     /// What stands for it in traces.
     pub(super) number: u64,
     /// Its life: the first, or one more for each restart.
@@ -61,6 +69,10 @@ impl World {
         self.nodes.push(Node {
             name: name.into(),
             peer,
+            behind: self.planned_router(name),
+            relay: None,
+            home: None,
+            no_files: false,
             number,
             incarnation: 1,
             down: false,
@@ -120,11 +132,21 @@ impl World {
         if state.answering != Some(endpoint) {
             return Poll::Ready(None);
         }
-        if let Some(end) = state.incoming.pop_front() {
+        if !state.no_files
+            && let Some(end) = state.incoming.pop_front()
+        {
             return Poll::Ready(Some(end));
         }
         state.incoming_waiting.wait(waker, &mut self.wakes);
         Poll::Pending
+    }
+
+    /// Sets whether the node can open nothing more. What waited to be taken can be taken again afterwards.
+    pub(super) fn set_no_files(&mut self, node: NodeIx, no_files: bool) {
+        let state = &mut self.nodes[node as usize];
+        if std::mem::replace(&mut state.no_files, no_files) && !no_files {
+            state.incoming_waiting.wake(&mut self.wakes);
+        }
     }
 
     /// Hands over a connection that just arrived, if there is room for it.

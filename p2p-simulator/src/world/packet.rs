@@ -9,6 +9,7 @@ use super::{
     conn::{DialAnswer, EndId},
     link::LinkIx,
     passage::Passage,
+    path::{Leg, PathMessage},
     stream::StreamKey,
 };
 use crate::trace::{Event, Record, What, payload_hash};
@@ -21,20 +22,22 @@ pub(crate) struct Packet {
     pub(super) sent_at: u64,
     /// When the copy that gets through leaves its sender, who may crash before.
     pub(super) leaves_at: u64,
-    mark: Mark,
+    pub(super) mark: Mark,
     pub(super) body: Body,
+    /// What else there is to its way; nothing between peers that reach each other directly and for good.
+    pub(super) leg: Option<Box<Leg>>,
 }
 
 /// What stands for a packet in the trace, kept because what it refers to may be gone when it arrives.
 #[derive(Clone, Copy)]
-struct Mark {
-    what: What,
-    conn: u64,
-    stream: u32,
-    len: u32,
-    payload_hash: u32,
+pub(super) struct Mark {
+    pub(super) what: What,
+    pub(super) conn: u64,
+    pub(super) stream: u32,
+    pub(super) len: u32,
+    pub(super) payload_hash: u32,
     /// The record of its sending.
-    sent: u64,
+    pub(super) sent: u64,
 }
 
 /// What a packet carries.
@@ -72,6 +75,8 @@ pub(super) enum Body {
     StreamReleased,
     Datagram(Bytes),
     Close(CloseNotice),
+    /// What two ends say to each other to find a direct path.
+    Path(Box<PathMessage>),
 }
 
 /// How an end says that it is closed.
@@ -84,7 +89,7 @@ pub(super) enum CloseNotice {
 }
 
 impl Body {
-    const fn what(&self) -> What {
+    fn what(&self) -> What {
         match self {
             Self::Dial => What::Dial,
             Self::DialAnswer(_) => What::DialAnswer,
@@ -97,6 +102,7 @@ impl Body {
             Self::StreamReleased => What::StreamReleased,
             Self::Datagram(_) => What::Datagram,
             Self::Close(_) => What::Close,
+            Self::Path(message) => message.what(),
         }
     }
 
@@ -121,8 +127,12 @@ impl Body {
     }
 
     /// Whether it is sent again until it arrives. A close is not: it is said again when the other side says something.
-    const fn is_reliable(&self) -> bool {
-        !matches!(self, Self::Datagram(_) | Self::Close(_))
+    pub(super) fn is_reliable(&self) -> bool {
+        match self {
+            Self::Datagram(_) | Self::Close(_) => false,
+            Self::Path(message) => message.is_reliable(),
+            _ => true,
+        }
     }
 }
 
@@ -139,41 +149,103 @@ impl Packet {
 impl World {
     /// Sends something from one end to the other.
     pub(super) fn transmit(&mut self, from: EndId, body: Body) {
-        let Some(conn) = self.conns.get(from.conn) else {
+        let Some(mark) = self.mark(from, &body) else {
             return;
         };
-        let (link, number) = (conn.ends[from.side()].link, conn.number);
-        let (stream, what) = (body.stream(), body.what());
+        self.launch(from, mark, body, self.now);
+    }
+
+    /// What stands for a packet in the trace; nothing if its connection is gone.
+    #[inline(always)]
+    pub(super) fn mark(&self, from: EndId, body: &Body) -> Option<Mark> {
+        let number = self.conns.get(from.conn)?.number;
         let payload = body.payload();
-        let mut mark = Mark {
-            what,
+        Some(Mark {
+            what: body.what(),
             conn: 2 * number + u64::from(from.side),
-            stream: stream.and_then(|key| self.streams.get(key)).map_or(0, |stream| stream.number),
+            stream: body.stream().and_then(|key| self.streams.get(key)).map_or(0, |stream| stream.number),
             len: payload.len() as u32,
             payload_hash: if payload.is_empty() { 0 } else { payload_hash(payload) },
             sent: self.cause,
+        })
+    }
+
+    /// Puts a packet on its way, or on the first part of it.
+    #[inline(always)]
+    pub(super) fn launch(&mut self, from: EndId, mark: Mark, body: Body, sent_at: u64) {
+        let Some(conn) = self.conns.get(from.conn) else {
+            return;
         };
+        let end = &conn.ends[from.side()];
+        if end.has_paths {
+            return self.launch_on_path(from, mark, body, sent_at);
+        }
+        let link = end.link;
+        self.put_on_link(link, from, mark, body, sent_at, None);
+    }
+
+    /// Puts a packet on one link of its way.
+    #[inline(never)]
+    pub(super) fn put_on_leg(&mut self, link: LinkIx, from: EndId, mark: Mark, body: Body, sent_at: u64, leg: Leg) {
+        self.put_on_link(link, from, mark, body, sent_at, Some(Box::new(leg)));
+    }
+
+    /// Puts a packet on a link.
+    ///
+    /// Inlined, so that packets with no leg, which are almost all, pay for none and are copied once.
+    #[inline(always)]
+    fn put_on_link(
+        &mut self,
+        link: LinkIx,
+        from: EndId,
+        mut mark: Mark,
+        body: Body,
+        sent_at: u64,
+        leg: Option<Box<Leg>>,
+    ) {
         let is_datagram = matches!(body, Body::Datagram(_));
-        let mut passage = match is_datagram && !self.has_place(link, payload.len()) {
-            true => Passage::DROPPED,
-            false => self.pass(link, payload.len()),
+        let (by_relay, forwarded) = match &leg {
+            None => (false, false),
+            Some(leg) => (leg.is_by_relay(), matches!(**leg, Leg::FromRelay)),
         };
-        // A datagram is not sent again, so it is lost once at most.
-        let lost = is_datagram && std::mem::replace(&mut passage.losses, 0) > 0;
-        let unanswered = what == What::Dial && self.links[link as usize].dials_hang;
-        let lost = lost || unanswered;
+        let fits = match (is_datagram, forwarded) {
+            (true, _) => self.has_place(link, mark.len as usize),
+            // A packet of stream data stands for many; as long as there is any room, the first of them find it.
+            (false, true) => self.links[link as usize].room(self.now) > 0,
+            (false, false) => true,
+        };
+        let mut passage = if fits { self.pass(link, mark.len as usize) } else { Passage::DROPPED };
+        // A datagram is not sent again, so it is lost once at most; unless the way is a relay's, which loses nothing.
+        let lossy = is_datagram || (leg.is_some() && matches!(&body, Body::Path(message) if !message.is_reliable()));
+        let lost = match by_relay {
+            false => lossy && std::mem::replace(&mut passage.losses, 0) > 0,
+            true => !fits,
+        };
+        let unanswered = mark.what == What::Dial && self.links[link as usize].dials_hang;
         mark.sent = self.record_packet(Event::Sent, link, &mark, passage.losses);
 
-        let blocked = self.links[link as usize].blocked;
-        let mtu_bytes = self.links[link as usize].config.mtu_bytes;
+        let state = &mut self.links[link as usize];
+        if by_relay && fits {
+            passage.arrives_at = passage.arrives_at.max(state.in_order_until);
+            state.in_order_until = passage.arrives_at;
+        }
+        let blocked = state.blocked;
+        let mtu_bytes = state.config.mtu_bytes;
         let segments = u64::from(mark.len.div_ceil(mtu_bytes)).max(1);
-        let stats = &mut self.conns.get_mut(from.conn).expect("looked up above").ends[from.side()].stats;
-        stats.packets_sent += segments + u64::from(passage.losses);
-        stats.packets_lost += u64::from(passage.losses) + if lost || blocked { segments } else { 0 };
+        let lost_segments = u64::from(passage.losses) + if lost || unanswered || blocked { segments } else { 0 };
+        let stats = &mut self.conns.get_mut(from.conn).expect("its caller looked it up").ends[from.side()].stats;
+        if !forwarded {
+            stats.packets_sent += segments + u64::from(passage.losses);
+        }
+        stats.packets_lost += lost_segments;
 
-        let packet = Packet { link, to: from.other(), sent_at: self.now, leaves_at: passage.leaves_at, mark, body };
-        if lost || (blocked && !packet.body.is_reliable()) {
+        let packet = Packet { link, to: from.other(), sent_at, leaves_at: passage.leaves_at, mark, body, leg };
+        if lost || unanswered || (blocked && !packet.body.is_reliable()) {
             self.record_packet(Event::Lost, link, &mark, 0);
+            // What a relay had no room for, its sender notices.
+            if lost && packet.body.is_reliable() {
+                self.send_again(packet);
+            }
         } else if blocked {
             self.meet_partition(packet);
         } else {
@@ -184,6 +256,9 @@ impl World {
 
     /// A packet is at the end of its link.
     pub(super) fn arrive(&mut self, packet: Packet) {
+        if packet.is_not_sent_yet() {
+            return self.send_now(packet);
+        }
         match self.links[packet.link as usize].clogged {
             true => self.meet_clog(packet),
             false => self.deliver(packet),
@@ -203,6 +278,13 @@ impl World {
             }
             return;
         }
+        let packet = match packet.leg {
+            None => packet,
+            Some(_) => match self.end_leg(packet) {
+                Some(packet) => packet,
+                None => return,
+            },
+        };
         self.cause = self.record_packet(Event::Arrived, link, &mark, 0);
         let at = packet.to;
         if !self.hears(at, &packet.body) {
@@ -221,6 +303,7 @@ impl World {
             Body::StreamReleased => self.handle_stream_released(at),
             Body::Datagram(datagram) => self.handle_datagram(at, datagram),
             Body::Close(notice) => self.handle_close(at, notice),
+            Body::Path(message) => self.handle_path_message(at, *message),
         }
     }
 
@@ -238,10 +321,13 @@ impl World {
     }
 
     pub(super) fn lose(&mut self, packet: &Packet) {
+        if packet.is_not_sent_yet() {
+            return;
+        }
         self.record_packet(Event::Lost, packet.link, &packet.mark, 0);
     }
 
-    fn record_packet(&mut self, event: Event, link: LinkIx, mark: &Mark, losses: u32) -> u64 {
+    pub(super) fn record_packet(&mut self, event: Event, link: LinkIx, mark: &Mark, losses: u32) -> u64 {
         let state = &mut self.links[link as usize];
         state.ledger.enter(event, mark.len);
         let (src, dst) = state.numbers;

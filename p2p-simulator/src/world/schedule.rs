@@ -31,9 +31,11 @@ impl World {
         }
     }
 
-    /// Checks that all peers of the plan are on the network.
+    /// Checks that all peers and relays of the plan are on the network.
     pub(crate) fn check_plan(&self, plan: &Plan) -> Result<(), P2PError> {
-        plan.check_peers(self.nodes.iter().map(|node| &*node.name))
+        let names =
+            |relays: bool| self.nodes.iter().filter(move |node| node.relay.is_some() == relays).map(|node| &*node.name);
+        plan.check_names(names(false), names(true))
     }
 
     /// A planned fault begins, or ends.
@@ -45,7 +47,7 @@ impl World {
         }
         let (what, place, id) = (entry.what.clone(), entry.place.clone(), entry.id.clone());
         let (timer, ends_at) = (*timer, entry.until.map(|until| origin.saturating_add(until.as_nanos() as u64)));
-        match self.find_spot(&place) {
+        match self.find_fault_spot(&what, &place) {
             Ok(spot) => {
                 let fault = self.begin_fault(what, spot);
                 self.recorder.name_fault_id(fault, &id);

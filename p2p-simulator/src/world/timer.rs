@@ -21,6 +21,8 @@ pub(crate) enum TimerOf {
     LinkRoom(super::link::LinkIx),
     /// A connection's end whose data is not getting through.
     Unacknowledged(super::conn::EndId),
+    /// A connection's end that looks for a direct path, or keeps one.
+    Path(super::conn::EndId),
 }
 
 /// One timer.

@@ -2,6 +2,8 @@
 
 use std::task::Waker;
 
+use p2p::{Path, WatchSender};
+
 /// Wakers that left the world.
 ///
 /// Waking, and even dropping, a waker may run code that wants the world, so neither happens while it is locked.
@@ -11,17 +13,25 @@ pub(crate) struct Wakes {
     pub(crate) due: Vec<Waker>,
     /// To be dropped.
     pub(crate) discarded: Vec<Waker>,
+    /// Paths to be made known.
+    pub(crate) paths: Vec<(WatchSender<Option<Path>>, Option<Path>)>,
 }
 
 impl Wakes {
     pub(crate) fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.discarded.is_empty()
+        self.due.is_empty() && self.discarded.is_empty() && self.paths.is_empty()
+    }
+
+    /// Whether a task may have something to do when these have run.
+    pub(crate) fn wake_somebody(&self) -> bool {
+        !self.due.is_empty() || !self.paths.is_empty()
     }
 
     /// Wakes and drops them all. Never call this while the world is locked.
     pub(crate) fn run(&mut self) {
         self.due.drain(..).for_each(Waker::wake);
         self.discarded.clear();
+        self.paths.drain(..).for_each(|(sender, path)| sender.set(path));
     }
 
     /// Puts a waker into its slot.

@@ -1,4 +1,4 @@
-//! Ten runs whose hashes are committed: the same in debug and release, on every machine, until somebody means to change them.
+//! Eleven runs whose hashes are committed: the same in debug and release, on every machine, until somebody means to change them.
 //!
 //! `GOLDEN=renew cargo test -p p2p-simulator --test golden` writes `hashes.txt` anew. The commit that does so says in its
 //! body why traces had to change; a refactoring must not. The hash covers the settings as they are written, too.
@@ -14,7 +14,7 @@ use self::scenario::Scenario;
 const HASHES: &str = include_str!("hashes.txt");
 const RENEW: &str = "GOLDEN=renew cargo test -p p2p-simulator --test golden";
 
-fn scenarios() -> [Scenario; 10] {
+fn scenarios() -> [Scenario; 11] {
     let quirks = LinkConfig::default()
         .with_reorder(Probability::percent(20))
         .with_duplication(Probability::percent(10))
@@ -34,8 +34,37 @@ fn scenarios() -> [Scenario; 10] {
         Scenario::new("crash", 8, LinkConfig::default()).with_plan(fault("'crash'", "server")),
         Scenario::new("clocks", 9, LinkConfig::default()).with_plan(fault("{ clock-drift-ppm = -90000 }", "*")),
         Scenario::new("swarm", 10, LinkConfig::default()).with_swarm(),
+        Scenario::new("relay-and-nats", 11, LinkConfig::default())
+            .with_topology(NATS.parse().expect("a topology of this file"))
+            .with_plan(fault("{ nat-expiry = '0s' }", "client-0")),
     ]
 }
+
+/// One client becomes direct, and loses it for a time; the other stays with the relay.
+const NATS: &str = "
+    [[relay]]
+    name = 'relay'
+
+    [[router]]
+    name = 'home-0'
+    nat = 'moderate'
+    peers = ['client-0']
+
+    [[router]]
+    name = 'home-server'
+    nat = 'moderate'
+    peers = ['server']
+
+    [[router]]
+    name = 'cafe'
+    nat = 'strict'
+
+    [[router]]
+    name = 'home-1'
+    nat = 'moderate'
+    upstream = 'cafe'
+    peers = ['client-1']
+";
 
 #[test]
 fn traces_are_those_that_were_committed() {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use p2p::{
     BiStream, ConnectionConfig, P2PConnection, P2PProvider, P2PProviderExt, PeerId, ProtocolId, Result, RuntimeExt,
 };
-use p2p_simulator::{LinkConfig, Network, Node, Plan, Simulation, Swarm, Trace};
+use p2p_simulator::{LinkConfig, Network, Node, Plan, Simulation, Swarm, Topology, Trace};
 use tokio::sync::mpsc;
 
 const CLIENTS: usize = 2;
@@ -27,6 +27,11 @@ impl Scenario {
 
     pub(crate) fn with_plan(mut self, plan: Plan) -> Self {
         self.simulation = self.simulation.with_plan(plan);
+        self
+    }
+
+    pub(crate) fn with_topology(mut self, topology: Topology) -> Self {
+        self.simulation = self.simulation.with_topology(topology);
         self
     }
 

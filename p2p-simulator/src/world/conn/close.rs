@@ -9,6 +9,7 @@ use super::{End, EndId, Phase, conn_end};
 use crate::world::{
     World,
     packet::{Body, CloseNotice},
+    retransmission,
 };
 
 impl World {
@@ -62,7 +63,7 @@ impl World {
             return false;
         }
         // At most once in the time that the last one may still be under way.
-        let due = state.close_said_at.saturating_add(self.retransmit_after(state.link));
+        let due = state.close_said_at.saturating_add(retransmission::first_after(self.round_trip_of(end)));
         if due <= self.now && !self.is_closed(end.other()) {
             let notice = notice.clone();
             self.end_mut(end).expect("looked up above").close_said_at = self.now;
@@ -100,6 +101,7 @@ impl World {
             stream.wake_all(end.side(), &mut self.wakes);
         }
         self.cancel_patience(end);
+        self.cancel_path(end);
         true
     }
 }

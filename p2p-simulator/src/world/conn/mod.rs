@@ -6,7 +6,6 @@ mod patience;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
     task::Waker,
     time::Duration,
 };
@@ -23,6 +22,7 @@ use super::{
     link::LinkIx,
     node::NodeIx,
     packet::CloseNotice,
+    path::Paths,
     slab::{Key, Slab},
     stream::StreamKey,
     timer::TimerKey,
@@ -37,6 +37,8 @@ pub(crate) struct Conn {
     pub(super) ends: [End; 2],
     /// Streams by number, as in the trace.
     pub(super) streams: BTreeMap<u32, StreamKey>,
+    /// How it finds its way, if that is a question.
+    pub(super) paths: Option<Box<Paths>>,
 }
 
 /// One end's name.
@@ -62,8 +64,10 @@ pub(crate) struct End {
     pub(super) node: NodeIx,
     /// The life of its node that knows of it; 0 before the dial has reached it.
     pub(super) incarnation: u32,
-    /// The way out.
+    /// The way out, or its first part.
     pub(super) link: LinkIx,
+    /// Whether its connection has to find its way. Here, beside what every packet looks at.
+    pub(super) has_paths: bool,
     phase: Phase,
     /// What holds it: the connection's handle and both halves of each stream.
     handles: u32,
@@ -109,15 +113,10 @@ impl World {
         self.nodes[other.node as usize].peer
     }
 
-    pub(crate) fn peer_name(&self, end: EndId) -> &Arc<str> {
-        let other = self.end(end.other()).expect("a handle keeps both ends");
-        &self.nodes[other.node as usize].name
-    }
-
     pub(crate) fn transport_stats(&self, end: EndId) -> TransportStats {
         let state = self.end(end).expect("a handle keeps its end");
         TransportStats {
-            rtt: Some(Duration::from_nanos(self.round_trip(state.link))),
+            rtt: Some(Duration::from_nanos(self.round_trip_of(end))),
             packets_lost: Some(state.stats.packets_lost),
             packets_sent: Some(state.stats.packets_sent),
         }
@@ -150,7 +149,10 @@ impl World {
         for side in [0, 1] {
             self.cancel_patience(EndId { conn: key, side });
         }
-        if let Some(conn) = self.conns.remove(key) {
+        if let Some(mut conn) = self.conns.remove(key) {
+            if let Some(paths) = conn.paths.take() {
+                self.release_paths([0, 1].map(|side: usize| conn.ends[side].node), *paths);
+            }
             for stream in conn.streams.into_values() {
                 if let Some(stream) = self.streams.remove(stream) {
                     stream.discard(&mut self.wakes);
@@ -169,11 +171,12 @@ impl World {
 }
 
 impl End {
-    fn new(node: NodeIx, incarnation: u32, link: LinkIx, phase: Phase, handles: u32) -> Self {
+    fn new(node: NodeIx, incarnation: u32, (link, has_paths): (LinkIx, bool), phase: Phase, handles: u32) -> Self {
         Self {
             node,
             incarnation,
             link,
+            has_paths,
             phase,
             handles,
             opened: 0,
