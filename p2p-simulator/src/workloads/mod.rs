@@ -2,11 +2,12 @@
 
 mod counter;
 mod gossip;
+mod notes;
 
-pub use self::{counter::Counter, gossip::Gossip};
+pub use self::{counter::Counter, gossip::Gossip, notes::Notes};
 use crate::workload::Registry;
 
 /// All of them.
 pub fn registry() -> Registry {
-    Registry::new().with(Counter).with(Gossip)
+    Registry::new().with(Counter).with(Gossip).with(Notes)
 }
