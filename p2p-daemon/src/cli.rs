@@ -28,8 +28,23 @@ pub enum Command {
     Share(ShareArgs),
     /// Makes a shared service available at a local address, until Ctrl-C
     Connect(ConnectArgs),
+    /// Runs everything that a configuration file says, and takes its changes, until Ctrl-C
+    Up(UpArgs),
+    /// Checks the configuration, or shows each value and where it came from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Writes a configuration file that explains itself
+    Init(InitArgs),
+    /// Connects standard input and output with a shared service, as `ssh -o ProxyCommand` wants it
+    Pipe(PipeArgs),
     /// Prints the identity that `p2pd share` has
     Id(IdArgs),
+    /// Shows the key file and whose it is, or makes it
+    #[cfg(feature = "p2p-iroh")]
+    Key(IdArgs),
+    /// Makes a ticket, with an end or for one peer if wanted, for a daemon that has this machine's key
+    #[cfg(feature = "p2p-iroh")]
+    Ticket(TicketArgs),
     /// Runs a relay of your own, for peers that cannot reach each other directly
     #[cfg(feature = "p2p-iroh")]
     Relay(RelayArgs),
@@ -99,6 +114,92 @@ pub struct ConnectArgs {
     /// How to run.
     #[command(flatten)]
     pub run: RunArgs,
+}
+
+/// Arguments of `p2pd up`. Those that the file has, too, come before it.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// The file. By default $P2PD_CONFIG, or p2pd.toml here, or p2pd/p2pd.toml in the folder for a user's configuration
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// The file with the secret key, made if there is none
+    #[arg(long, value_name = "PATH")]
+    pub key_file: Option<PathBuf>,
+    /// The UDP port; 0 is any free one
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Where to answer /metrics, /livez and /readyz: a loopback address, or `off`
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<AdminAddr>,
+    /// Seconds that open connections get to end by themselves after Ctrl-C
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub drain: Option<Duration>,
+    /// Seconds that connections wait for a lost transport before they break off
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub grace: Option<Duration>,
+}
+
+/// What `p2pd config` does.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Says whether the file is all right, and if not where and why not
+    Check {
+        /// The file; by default the one that `p2pd up` takes
+        #[arg(value_name = "PATH")]
+        config: Option<PathBuf>,
+    },
+    /// Shows each value and where it came from: file and line, variable, or default
+    Show {
+        /// The file; by default the one that `p2pd up` takes
+        #[arg(value_name = "PATH")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Arguments of `p2pd init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The file to write; one that is there is never overwritten. By default the one that `p2pd up` takes
+    #[arg(value_name = "PATH")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `p2pd pipe`.
+#[derive(Debug, Args)]
+pub struct PipeArgs {
+    /// The ticket that `p2pd share` printed
+    #[arg(value_name = "TICKET")]
+    pub ticket: String,
+    /// Which service, if the ticket names several
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<ServiceName>,
+    /// How to take part in the network.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+/// Arguments of `p2pd ticket`.
+#[cfg(feature = "p2p-iroh")]
+#[derive(Debug, Args)]
+pub struct TicketArgs {
+    /// A service that it is for, of those in the file; all of them if none is named. May be given several times
+    #[arg(long, value_name = "NAME")]
+    pub service: Vec<ServiceName>,
+    /// When it ends, from now: `30min`, `12h`, `7d`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub expires: Option<Duration>,
+    /// Whether the first peer that uses it is the only one that can
+    #[arg(long)]
+    pub once: bool,
+    /// Prints it as a QR code, too
+    #[arg(long)]
+    pub qr: bool,
+    /// The configuration file; by default the one that `p2pd up` takes, if there is one
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// The file with the secret key of the daemon that it is for
+    #[arg(long, value_name = "PATH")]
+    pub key_file: Option<PathBuf>,
 }
 
 /// Arguments of `p2pd id`.
@@ -218,6 +319,11 @@ fn socket_addr(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "expected an address and a port, like 127.0.0.1:9000 or [::1]:9000")
 }
 
+#[cfg(feature = "p2p-iroh")]
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::parse_duration(text)
+}
+
 fn peer(text: &str) -> Result<PeerId, String> {
     text.parse().map_err(|error: p2p::P2PError| error.to_string())
 }
@@ -241,6 +347,8 @@ Environment:
   P2P_LAN_DISCOVERY    on or off: find peers on the local network, and be found
   P2P_PORT_MAPPING     on or off: ask the router for a port
   P2P_IMPLEMENTATION   iroh, or simulator, which only `p2pd demo` can use
+  P2PD_CONFIG          the configuration file, like --config
+  P2PD_ADMIN           like --admin; so P2PD_DRAIN, P2PD_GRACE, and P2PD_WATCH for daemon.watch, of `p2pd up`
   RUST_LOG             what to log on stderr, like debug or p2p_daemon=trace
   NO_COLOR             set to print without colours
 Flags come before the environment.";

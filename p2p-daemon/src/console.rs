@@ -12,17 +12,26 @@ use crate::config;
 pub struct Console {
     terminal: bool,
     colour: bool,
+    silent: bool,
 }
 
 impl Console {
     /// Stdout, with colours if it is a terminal and `NO_COLOR` is not set.
     pub fn stdout() -> Self {
         let terminal = io::stdout().is_terminal();
-        Self { terminal, colour: terminal && !config::no_color() }
+        Self { terminal, colour: terminal && !config::no_color(), silent: false }
+    }
+
+    /// Prints nothing, where stdout is for data.
+    pub const fn silent() -> Self {
+        Self { terminal: false, colour: false, silent: true }
     }
 
     /// Prints one line.
     pub fn line(&self, text: impl fmt::Display) {
+        if self.silent {
+            return;
+        }
         let mut stdout = io::stdout().lock();
         // A pipe whose reader is gone is no reason to end a service.
         writeln!(stdout, "{text}").and_then(|()| stdout.flush()).ok();
@@ -109,8 +118,8 @@ mod tests {
 
     #[test]
     fn colours_change_no_width() {
-        let plain = Console { terminal: false, colour: false };
-        let colours = Console { terminal: true, colour: true };
+        let plain = Console::silent();
+        let colours = Console { terminal: true, colour: true, silent: false };
         assert_eq!(format!("{:<6}|", plain.green("ok")), "ok    |");
         assert_eq!(format!("{:<6}|", colours.green("ok")), "\x1b[32mok    \x1b[0m|");
     }

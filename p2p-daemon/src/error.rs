@@ -4,6 +4,8 @@ use std::{error::Error as StdError, io, net::SocketAddr, path::PathBuf};
 
 use p2p::P2PError;
 
+use crate::config::ConfigProblem;
+
 /// A situation that ends a command.
 ///
 /// `Display` says what was wrong and what to do; [`p2p::chain`] adds the causes.
@@ -39,6 +41,15 @@ pub enum Error {
         problem: String,
         /// Which of them to change: its kind, and its place among those of its kind.
         rule: Option<(&'static str, usize)>,
+    },
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigProblem),
+    /// A stream for a pipe did not come about, or broke.
+    #[error("the pipe broke: {problem}")]
+    Pipe {
+        /// Why.
+        problem: String,
     },
     /// A file or a socket of the file system.
     #[error("{doing} {} failed", path.display())]
@@ -147,6 +158,7 @@ impl Error {
             Self::Target { .. }
             | Self::ListenAddr { .. }
             | Self::Rules { .. }
+            | Self::Config(_)
             | Self::ServiceName { .. }
             | Self::ServiceChoice { .. }
             | Self::AdminNotLoopback { .. }
@@ -156,6 +168,7 @@ impl Error {
             | Self::P2P(P2PError::InvalidInput { .. }) => 2,
             Self::Listen { .. }
             | Self::File { .. }
+            | Self::Pipe { .. }
             | Self::NoHome
             | Self::P2P(_)
             | Self::Relay { .. }

@@ -12,6 +12,7 @@
 //! - [`rule`]: what is to be forwarded. [`access`]: for whom. [`config`]: the file, the environment and the flags that say
 //!   so.
 //! - [`Daemon`]: the rules at work, with whom it is connected, what happened.
+//! - [`reload`]: another configuration while it runs.
 //! - [`forward`]: connections and datagrams between peers. [`http`]: requests by host and path. [`proxy`]: SOCKS5 and
 //!   `CONNECT`.
 //! - [`admin`]: `/metrics`, `/livez`, `/readyz`.
@@ -39,6 +40,7 @@ pub mod open_files;
 pub mod proxy;
 #[cfg(feature = "p2p-iroh")]
 pub mod relay;
+pub mod reload;
 pub mod rule;
 mod shutdown;
 pub mod stack;

@@ -20,13 +20,13 @@ pub(super) async fn connect(args: ConnectArgs, console: Console) -> Result<(), E
     // Whoever is dialled has to be found again.
     let role = if args.reverse { Role::Listener } else { Role::Dialler };
     let config = config::provider("connect", role, &args.peer)?;
-    let running = Running::start(config, &args.run, console).await?;
+    let running = Running::start(config, args.run.drain, args.run.grace, console).await?;
     running.until_the_end(forward(&running, rules, args, console)).await
 }
 
 async fn forward(running: &Running, rules: Rules, args: ConnectArgs, console: Console) -> Result<(), Error> {
     let daemon = &running.daemon;
-    daemon.apply(rules.clone()).await?;
+    running.apply(rules.clone()).await?;
     let admin = running.admin(config::admin(args.run.admin, ADMIN_PORT_CONNECT)).await?;
     for rule in &rules.connects {
         let at = daemon.listens(&rule.name);

@@ -1,15 +1,21 @@
 //! The commands but `demo`, which has a [module of its own](crate::demo): each reads its arguments, puts the parts
 //! together, and says what happens.
 
+mod config;
 mod connect;
 mod id;
 mod manual;
+mod pipe;
 #[cfg(feature = "p2p-iroh")]
 mod relay;
 mod share;
 mod ticket;
+mod up;
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use p2p::Ticket;
 use p2p_providers::ProviderConfig;
@@ -18,9 +24,9 @@ use crate::{
     Console, Daemon, Error, Shutdown,
     access::{Access, Token},
     admin::{AdminAddr, AdminServer, Health},
-    cli::{Cli, Command, RunArgs},
+    cli::{Cli, Command},
     demo,
-    rule::Remote,
+    rule::{Remote, Rules},
     stack::Stack,
 };
 
@@ -33,7 +39,15 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Share(args) => share::share(args, console).await,
         Command::Connect(args) => connect::connect(args, console).await,
+        Command::Up(args) => up::up(args, console).await,
+        Command::Config(command) => config::config(command, console),
+        Command::Init(args) => config::init(args, console),
+        Command::Pipe(args) => pipe::pipe(args).await,
         Command::Id(args) => id::id(args, console),
+        #[cfg(feature = "p2p-iroh")]
+        Command::Key(args) => id::key(args, console),
+        #[cfg(feature = "p2p-iroh")]
+        Command::Ticket(args) => ticket::ticket(args, console),
         #[cfg(feature = "p2p-iroh")]
         Command::Relay(args) => relay::relay(args, console).await,
         Command::Demo(args) => demo::demo(args, console).await,
@@ -63,15 +77,27 @@ pub(crate) fn on_signals(drain: Duration, console: Console) -> Result<Shutdown, 
 struct Running {
     stack: Stack,
     daemon: Daemon,
+    key_file: Option<PathBuf>,
 }
 
 impl Running {
-    async fn start(config: ProviderConfig, run: &RunArgs, console: Console) -> Result<Self, Error> {
-        let access = access(&config)?;
-        let shutdown = on_signals(run.drain, console)?;
-        let stack = Stack::start(config, run.grace).await?;
+    /// Starts it with `drain` for what is open at the end, and `grace` for lost transports.
+    async fn start(config: ProviderConfig, drain: Duration, grace: Duration, console: Console) -> Result<Self, Error> {
+        let (access, key_file) = (access(&config)?, config.key_file.clone());
+        let shutdown = on_signals(drain, console)?;
+        let stack = Stack::start(config, grace).await?;
         let daemon = Daemon::start(&stack, access, shutdown);
-        Ok(Self { stack, daemon })
+        Ok(Self { stack, daemon, key_file })
+    }
+
+    /// Applies rules, and leaves word for `p2pd ticket` where this peer can be dialled.
+    async fn apply(&self, rules: Rules) -> Result<(), Error> {
+        self.daemon.apply(rules).await?;
+        if let Some(path) = &self.key_file {
+            // Without it, tickets have what is configured.
+            std::fs::write(beside(path, ADDR), Ticket::new(self.daemon.addr()).to_string()).ok();
+        }
+        Ok(())
     }
 
     async fn admin(&self, addr: AdminAddr) -> Result<Option<AdminServer>, Error> {
@@ -92,13 +118,30 @@ fn access(config: &ProviderConfig) -> Result<Access, Error> {
     #[cfg(feature = "p2p-iroh")]
     if let (p2p_providers::Implementation::Iroh, Some(path)) = (config.implementation, &config.key_file) {
         let identity = p2p_iroh::Identity::load_or_create(path)?;
-        let mut claims = path.clone().into_os_string();
-        claims.push(".claims");
-        return Access::new(crate::access::Mint::from_secret(&identity.to_bytes()), Some(claims.into()));
+        let claims = beside(path, "claims");
+        return Access::new(crate::access::Mint::from_secret(&identity.to_bytes()), Some(claims));
     }
     let _ = config;
     Ok(Access::ephemeral())
 }
+
+/// Where a peer with that key file was to be dialled when it last ran.
+#[cfg(feature = "p2p-iroh")]
+fn read_addr(key_file: &Path) -> Option<p2p::PeerAddr> {
+    let text = std::fs::read_to_string(beside(key_file, ADDR)).ok()?;
+    Some(text.parse::<Ticket>().ok()?.addr)
+}
+
+/// A file of that kind beside the key.
+fn beside(key_file: &Path, kind: &str) -> PathBuf {
+    let mut path = key_file.to_owned().into_os_string();
+    path.push(".");
+    path.push(kind);
+    path.into()
+}
+
+/// Where this peer can be dialled, as a ticket that gives no right to anything.
+const ADDR: &str = "addr";
 
 /// The peer that made a ticket, and what it gives the right to.
 fn remote(ticket: &str) -> Result<Remote, Error> {

@@ -16,13 +16,13 @@ use crate::{
 pub(super) async fn share(args: ShareArgs, console: Console) -> Result<(), Error> {
     let rules = rules(&args)?;
     let config = config::provider("share", Role::Listener, &args.peer)?;
-    let running = Running::start(config, &args.run, console).await?;
+    let running = Running::start(config, args.run.drain, args.run.grace, console).await?;
     running.until_the_end(serve(&running, rules, args, console)).await
 }
 
 async fn serve(running: &Running, rules: Rules, args: ShareArgs, console: Console) -> Result<(), Error> {
     let daemon = &running.daemon;
-    daemon.apply(rules).await?;
+    running.apply(rules).await?;
     let admin = running.admin(config::admin(args.run.admin, ADMIN_PORT_SHARE)).await?;
 
     let peer = short(daemon.provider().local_peer_id());

@@ -25,10 +25,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use p2p::{CloseCode, ListenConfig, P2PConnection, P2PProvider, PeerAddr, PeerId, Ticket, Watch};
+use p2p::{BiStream, CloseCode, ListenConfig, P2PConnection, P2PProvider, PeerAddr, PeerId, Ticket, Watch};
 use parking_lot::{Mutex, RwLock};
 use tokio::{sync::Semaphore, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tracing::{info, warn};
 
 use self::active::Active;
@@ -36,8 +39,8 @@ use crate::{
     Error, Shutdown,
     access::{Access, Denied, Gate, Token, weightier},
     admin::MetricsExport,
-    forward::{LinkState, Meter, Offer, ServiceName, Session, Shared, connection_config},
-    rule::Rules,
+    forward::{Failure, Header, Kind, Link, LinkState, Meter, Offer, ServiceName, Session, Shared, connection_config},
+    rule::{Remote, Rules},
     stack::Stack,
 };
 
@@ -200,6 +203,24 @@ impl Daemon {
         self.0.active.read().local_addr(rule)
     }
 
+    /// Opens a stream to a service of a peer, without any rule. Waits for as long as the peer cannot be reached but may be.
+    ///
+    /// # Errors
+    /// What no other dial will change; and if the peer does not take the stream.
+    pub(crate) async fn open(&self, remote: Remote, service: ServiceName) -> Result<Opened, Error> {
+        let link = Link::start(&self.0, remote);
+        let mut state = link.state();
+        let known = state.wait_for(|state| matches!(state, LinkState::Up { .. } | LinkState::Failed { .. })).await;
+        if let Ok(LinkState::Failed { error }) = known {
+            return Err(error.into());
+        }
+        let broke = |failure: Failure| Error::Pipe { problem: p2p::chain(&failure).to_string() };
+        let session = link.session().await.map_err(broke)?;
+        let header = Header { service, kind: Kind::Bytes { port_offset: 0 } };
+        let (stream, _token) = session.open(&header).await.map_err(broke)?;
+        Ok(Opened { stream, _token, _link: link })
+    }
+
     /// Waits for the shutdown; then lets what is open end within its drain, and ends the rest. Says how many those were.
     pub async fn run(&self) -> usize {
         let inner = &self.0;
@@ -342,6 +363,14 @@ impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Daemon").field("provider", &self.provider.to_string()).finish_non_exhaustive()
     }
+}
+
+/// A stream, and what keeps its connection.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) stream: BiStream,
+    _token: TaskTrackerToken,
+    _link: Arc<Link>,
 }
 
 /// Streams of all peers and all local connections at once. Of peers' the next is reset as busy; a local connection waits.

@@ -5,9 +5,11 @@
 //!
 //! # Map
 //! - [`HttpRoutes`]: where requests go. `serve`: from a stream to a server and back. `headers`: what is changed on the way.
+//! - `screen`: requests with two lengths, which are refused before they are read.
 
 mod headers;
 mod routes;
+mod screen;
 mod serve;
 
 pub use self::routes::{HttpRoute, HttpRoutes};

@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::{HttpRoutes, headers};
+use super::{HttpRoutes, headers, screen::Screened};
 use crate::{
     forward::{COPY_BYTES, Failure, Meter, Plain, copy},
     rule::HostPort,
@@ -46,7 +46,7 @@ pub(crate) async fn serve(
         proxy.upgraded.close();
         proxy.upgraded.wait().await;
     };
-    let (copied, ()) = tokio::join!(copy(Plain(read), write, stream, &meter), answered);
+    let (copied, ()) = tokio::join!(copy(Plain(read), Screened::new(write), stream, &meter), answered);
     copied
 }
 
@@ -181,7 +181,7 @@ fn refuse(status: StatusCode, why: &'static str) -> Response<Body> {
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Bytes of the largest request head; one that is larger is answered with 431. As much as other servers take.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Servers are near the daemon, mostly on its own machine; whoever waits longer waits for nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -22,3 +22,5 @@ mod relay;
 mod service;
 #[cfg(any(feature = "p2p-iroh", target_os = "linux"))]
 mod tool;
+#[cfg(feature = "p2p-iroh")]
+mod up;

@@ -41,9 +41,13 @@ impl P2pd {
         Self::spawn(command, &[])
     }
 
-    fn spawn(mut command: Command, vars: &[(&str, &str)]) -> Self {
+    fn spawn(command: Command, vars: &[(&str, &str)]) -> Self {
+        Self::spawn_with(command, vars, Stdio::null())
+    }
+
+    fn spawn_with(mut command: Command, vars: &[(&str, &str)], stdin: Stdio) -> Self {
         for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.contains("P2P_") || name == "RUST_LOG") {
+            if name.to_str().is_some_and(|name| name.contains("P2P_") || name.contains("P2PD_") || name == "RUST_LOG") {
                 command.env_remove(name);
             }
         }
@@ -51,11 +55,12 @@ impl P2pd {
         command
             .env("HOME", home.path())
             .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CONFIG_HOME")
             // These speak with the network around the machine, which is nothing to a test.
             .env("P2P_LAN_DISCOVERY", "off")
             .env("P2P_PORT_MAPPING", "off")
             .envs(vars.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("p2pd was built for this test");
@@ -109,6 +114,20 @@ impl Drop for P2pd {
 /// Runs to the end: exit code, stdout, stderr.
 pub(crate) fn run(args: &[&str], vars: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut p2pd = P2pd::start_with(args, vars);
+    let status = p2pd.ends();
+    (status.code(), p2pd.stdout.complete(), p2pd.stderr.complete())
+}
+
+/// The same, with something to read on stdin.
+#[cfg(feature = "p2p-iroh")]
+pub(crate) fn run_with_input(args: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
+    use std::io::Write;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_p2pd"));
+    command.args(args);
+    let mut p2pd = P2pd::spawn_with(command, &[], Stdio::piped());
+    let mut stdin = p2pd.child.stdin.take().expect("it is piped");
+    stdin.write_all(input).expect("it reads");
+    drop(stdin);
     let status = p2pd.ends();
     (status.code(), p2pd.stdout.complete(), p2pd.stderr.complete())
 }

@@ -1,10 +1,15 @@
 //! Several daemons in one process, over the in-memory provider with the whole stack on it, and real sockets on loopback:
 //! what the module promises, with a transport that a test can kill.
 
+mod access;
+mod http;
 #[expect(clippy::allow_attributes, reason = "which of its methods are used differs from crate to crate")]
 #[allow(dead_code, reason = "shared with the simulator's tests")]
 #[path = "../../../../p2p-simulator/tests/reconnect/killable.rs"]
 mod killable;
+mod proxy;
+#[cfg(feature = "p2p-iroh")]
+mod relay;
 mod reload;
 mod streams;
 mod udp;

@@ -1,7 +1,7 @@
-//! The daemon's own settings that come from the environment, and how flags change what the environment says.
+//! The variables that are no keys of the file, and where things are unless told otherwise.
 //!
-//! This is the only module here that reads variables: `HOME`, `XDG_DATA_HOME`, `NO_COLOR`, `RUST_LOG`. The `P2P_*`
-//! variables are [`ProviderConfig::from_env`]'s.
+//! This is the only module here that reads variables: `HOME`, `XDG_DATA_HOME`, `XDG_CONFIG_HOME`, `P2PD_CONFIG`, `NO_COLOR`,
+//! `RUST_LOG`. The rest go through [`process_vars`](p2p_providers::process_vars).
 
 use std::{
     env,
@@ -66,6 +66,24 @@ pub fn default_key_file() -> Result<PathBuf, Error> {
         xdg.or_else(|| in_home(".local/share"))
     };
     Ok(data.ok_or(Error::NoHome)?.join("p2pd").join("key"))
+}
+
+/// Where the configuration is unless a flag says otherwise: `$P2PD_CONFIG`, or `p2pd.toml` in the folder that the program is
+/// started in if there is one, or `p2pd/p2pd.toml` in the folder for a user's configuration.
+///
+/// # Errors
+/// [`Error::NoHome`].
+pub fn default_config_file() -> Result<PathBuf, Error> {
+    if let Some(path) = env::var_os("P2PD_CONFIG").filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    let here = PathBuf::from("p2pd.toml");
+    if here.exists() {
+        return Ok(here);
+    }
+    let xdg = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".config"));
+    Ok(xdg.or_else(home).ok_or(Error::NoHome)?.join("p2pd").join("p2pd.toml"))
 }
 
 /// Whether the person wants no colours (<https://no-color.org>).
