@@ -34,7 +34,10 @@ impl Stack {
             let streams_max = u32::try_from(crate::forward::STREAMS_MAX).expect("a small constant");
             // Each forwarded TCP connection is a stream, and browsers alone open dozens.
             let iroh = config.to_iroh()?.with_streams_max(streams_max);
-            return Self::new(Arc::new(p2p_iroh::IrohP2P::bind(iroh).await?), grace);
+            let iroh = Arc::new(p2p_iroh::IrohP2P::bind(iroh).await?);
+            let stack = Self::new(iroh.clone(), grace)?;
+            iroh.export_metrics(stack.export.recorder());
+            return Ok(stack);
         }
         Self::new(p2p_providers::provider(config).await?, grace)
     }

@@ -11,7 +11,7 @@ use crate::{
     admission::{Admission, Handshake, Knock, close},
     endpoint::Terms,
     peers::Peers,
-    transport::IrohConnection,
+    transport::{IrohConnection, millis},
 };
 
 /// What the accept loop works with.
@@ -61,7 +61,8 @@ impl Acceptor {
         match self.admission.enter(handshake, peer) {
             Ok(place) => {
                 let transport = IrohConnection::new(connection, place, &self.runtime);
-                transport.introduce(&self.peers, &*self.runtime, start);
+                let path = transport.introduce(&self.peers, &*self.runtime);
+                debug!(%peer, path, latency_ms = millis(self.runtime.now() - start), "A peer connected.");
                 self.hub.incoming(transport);
             }
             Err((code, why)) => {

@@ -19,6 +19,7 @@ use crate::{
     AccessList, IrohConfig, addr,
     budget::{Budget, Loan},
     limits::{IrohLimits, Level},
+    metrics::{Telemetry, TurnedAway},
     window::Window,
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct Admission {
     access: AccessList,
     window_bytes_max: u32,
     budget: Arc<Budget>,
+    telemetry: Telemetry,
     inside: Mutex<Inside>,
 }
 
@@ -99,8 +101,14 @@ impl Admission {
             access: config.access.clone(),
             window_bytes_max: config.receive_window_bytes,
             budget: Budget::new(config.limits.lent_bytes()),
+            telemetry: Telemetry::default(),
             inside: Mutex::default(),
         })
+    }
+
+    /// What is counted of connections, and of those that do not become any.
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// The first door. Allocates nothing for who is refused.
@@ -109,6 +117,7 @@ impl Admission {
         if let Origin::Peer(peer) = origin
             && !self.access.admits(peer)
         {
+            self.telemetry.turned_away(TurnedAway::Access);
             return Knock::Refuse;
         }
         let mut inside = self.inside.lock();
@@ -118,6 +127,7 @@ impl Admission {
             || of_origin >= limits.handshakes_per_address_max
             || inside.connections >= limits.connections_max
         {
+            self.telemetry.turned_away(TurnedAway::Full);
             return Knock::Refuse;
         }
         let must_prove = matches!(origin, Origin::Network(_)) && !incoming.remote_addr_validated();
@@ -138,11 +148,15 @@ impl Admission {
     /// The code and the words to close with.
     pub(crate) fn enter(&self, handshake: Handshake, peer: PeerId) -> Result<Place, (u64, &'static str)> {
         if !self.access.admits(peer) {
+            self.telemetry.turned_away(TurnedAway::Access);
             return Err((close::REJECTED, "this identity is not admitted here"));
         }
         let Handshake { seat, going } = handshake;
         drop(going);
-        seat.of_peer(peer, false).ok_or((close::BUSY, "too many connections with one peer"))
+        seat.of_peer(peer, false).ok_or_else(|| {
+            self.telemetry.turned_away(TurnedAway::PerPeer);
+            (close::BUSY, "too many connections with one peer")
+        })
     }
 
     /// The door for dials.
@@ -327,6 +341,11 @@ impl Place {
     /// What the connection begins with.
     pub(crate) fn level(&self) -> Level {
         self.seat.level
+    }
+
+    /// What is counted of the connection.
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.seat.admission.telemetry
     }
 
     /// Takes the place up with a connection, and gives that its window.

@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use p2p::{P2PError, PeerAddr, Result};
 
-use crate::{AccessList, Identity, IrohLimits, RelayServer, TrustRoots, limits::RECEIVE_WINDOW_BYTES_MIN};
+use crate::{
+    AccessList, Congestion, DnsOrigin, Identity, IrohLimits, KeyExchange, PkarrServer, RelayServer, TrustRoots,
+    limits::RECEIVE_WINDOW_BYTES_MIN,
+};
 
 /// Settings of an [`IrohP2P`](crate::IrohP2P).
 ///
@@ -40,12 +43,20 @@ pub struct IrohConfig {
     pub relays: Vec<RelayServer>,
     /// Who may vouch for relays. Defaults to [`TrustRoots::public`].
     pub trust: TrustRoots,
-    /// Where some peers are, known from the start, so that their [`PeerId`](p2p::PeerId) is enough to dial them.
-    /// Defaults to none.
+    /// Where some peers are, known from the start, so that their [`PeerId`](p2p::PeerId) is enough to dial them. One of
+    /// them is met every 25 s, in turn all of them, which keeps the way there open; that none is reached is a problem in the
+    /// status. Defaults to none.
     pub bootstrap: Vec<PeerAddr>,
     /// Whether to find peers on the local network, and be found there, by mDNS. Announces identity, addresses and home
     /// relay to everybody on it. Defaults to no.
     pub lan_discovery: bool,
+    /// Where peers are looked up that are known by identity alone, and where this one tells how it is reached. Defaults to
+    /// none.
+    pub pkarr: Option<PkarrServer>,
+    /// The domain under which peers are looked up by DNS. Defaults to none.
+    pub dns: Option<DnsOrigin>,
+    /// Name servers to ask, by UDP. Defaults to none, which stands for the system's.
+    pub name_servers: Vec<SocketAddr>,
     /// Whether to ask the router for a port by UPnP, PCP and NAT-PMP. Defaults to no.
     #[cfg(feature = "port-mapping")]
     pub port_mapping: bool,
@@ -57,6 +68,14 @@ pub struct IrohConfig {
     /// Addresses at which peers reach this endpoint although it cannot see them itself, such as a forwarded port's.
     /// Defaults to none.
     pub external_addrs: Vec<SocketAddr>,
+    /// How the pace of sending is found. Defaults to CUBIC.
+    pub congestion: Congestion,
+    /// How keys are agreed on. Defaults to X25519.
+    pub key_exchange: KeyExchange,
+    /// An existing directory in which every connection leaves a [qlog](https://quicwg.org/qlog/) of its packets, which grows as
+    /// long as the connection lives. Defaults to none.
+    #[cfg(feature = "qlog")]
+    pub qlog_dir: Option<std::path::PathBuf>,
     /// Who may connect. Defaults to everybody.
     pub access: AccessList,
     /// How much peers may have of this endpoint.
@@ -84,10 +103,17 @@ impl Default for IrohConfig {
             trust: TrustRoots::default(),
             bootstrap: Vec::new(),
             lan_discovery: false,
+            pkarr: None,
+            dns: None,
+            name_servers: Vec::new(),
             #[cfg(feature = "port-mapping")]
             port_mapping: false,
             relay_only: false,
             external_addrs: Vec::new(),
+            congestion: Congestion::default(),
+            key_exchange: KeyExchange::default(),
+            #[cfg(feature = "qlog")]
+            qlog_dir: None,
             access: AccessList::default(),
             limits: IrohLimits::default(),
             receive_window_bytes: 16 * 1024 * 1024,
@@ -143,6 +169,49 @@ impl IrohConfig {
     #[must_use]
     pub const fn with_lan_discovery(mut self, on: bool) -> Self {
         self.lan_discovery = on;
+        self
+    }
+
+    /// Sets where peers are looked up, and where this one tells how it is reached.
+    #[must_use]
+    pub fn with_pkarr(mut self, server: PkarrServer) -> Self {
+        self.pkarr = Some(server);
+        self
+    }
+
+    /// Sets the domain under which peers are looked up by DNS.
+    #[must_use]
+    pub fn with_dns(mut self, origin: DnsOrigin) -> Self {
+        self.dns = Some(origin);
+        self
+    }
+
+    /// Sets the name servers to ask instead of the system's.
+    #[must_use]
+    pub fn with_name_servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.name_servers = servers.into_iter().collect();
+        self
+    }
+
+    /// Sets how the pace of sending is found.
+    #[must_use]
+    pub const fn with_congestion(mut self, congestion: Congestion) -> Self {
+        self.congestion = congestion;
+        self
+    }
+
+    /// Sets how keys are agreed on.
+    #[must_use]
+    pub const fn with_key_exchange(mut self, key_exchange: KeyExchange) -> Self {
+        self.key_exchange = key_exchange;
+        self
+    }
+
+    /// Sets the directory in which every connection leaves a qlog.
+    #[cfg(feature = "qlog")]
+    #[must_use]
+    pub fn with_qlog_dir(mut self, directory: impl Into<std::path::PathBuf>) -> Self {
+        self.qlog_dir = Some(directory.into());
         self
     }
 
@@ -227,6 +296,7 @@ impl IrohConfig {
                 format_args!("at least {RECEIVE_WINDOW_BYTES_MIN}"),
             ));
         }
+        self.key_exchange.require_built_in()?;
         if self.relay_only {
             self.validate_relay_only()?;
         }

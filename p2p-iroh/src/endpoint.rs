@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use iroh::{
     Endpoint, RelayMap, RelayMode,
-    dns::DnsResolver,
     endpoint::{
         BindOpts, Builder, ConnectOptions, PortmapperConfig, QuicTransportConfig, ServerConfig, VarInt, presets,
     },
@@ -12,7 +11,7 @@ use iroh::{
 use p2p::{P2PError, Result, protocol::ALPN};
 
 use crate::{
-    Identity, IrohConfig,
+    Identity, IrohConfig, discovery,
     error::Error,
     limits::{DATAGRAM_BYTES_MAX, Level},
 };
@@ -28,8 +27,14 @@ pub(crate) async fn bind(config: &IrohConfig, identity: &Identity) -> Result<End
         // With an empty map there is no home relay, but a peer's relay can be dialled.
         .relay_mode(RelayMode::Custom(config.relays.iter().map(|relay| relay.to_iroh()).collect::<RelayMap>()))
         .ca_tls_config(config.trust.to_iroh())
-        .dns_resolver(system_resolver())
+        .dns_resolver(discovery::resolver(config))
         .portmapper_config(port_mapping(config));
+    let builder = config.pkarr.iter().fold(builder, |builder, server| server.apply(builder));
+    let builder = config.dns.iter().fold(builder, |builder, origin| origin.apply(builder));
+    let builder = match config.key_exchange.provider() {
+        Some(provider) => builder.crypto_provider(provider),
+        None => builder,
+    };
     let builder = bind_addrs(builder, config)?;
     let builder = config.external_addrs.iter().fold(builder, |builder, addr| builder.external_addr(*addr));
     builder.bind().await.map_err(|error| {
@@ -83,7 +88,7 @@ impl Terms {
 }
 
 fn transport_config(config: &IrohConfig, level: Level) -> QuicTransportConfig {
-    QuicTransportConfig::builder()
+    let builder = QuicTransportConfig::builder()
         // Grows with use, see `window`.
         .receive_window(level.connection.into())
         .stream_receive_window(level.stream.into())
@@ -93,12 +98,13 @@ fn transport_config(config: &IrohConfig, level: Level) -> QuicTransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .default_path_keep_alive_interval(PATH_KEEP_ALIVE)
         .default_path_max_idle_timeout(PATH_IDLE)
-        .build()
-}
-
-/// The system's name servers and no others: iroh's own default falls back to public ones on the internet.
-fn system_resolver() -> DnsResolver {
-    DnsResolver::builder().with_system_defaults().disable_fallback().build()
+        .congestion_controller_factory(config.congestion.factory());
+    #[cfg(feature = "qlog")]
+    let builder = match &config.qlog_dir {
+        Some(directory) => builder.qlog_from_path(directory, "p2p"),
+        None => builder,
+    };
+    builder.build()
 }
 
 fn port_mapping(_config: &IrohConfig) -> PortmapperConfig {

@@ -1,6 +1,10 @@
 //! Who this endpoint is.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use iroh::SecretKey;
 use p2p::{PeerId, Result};
@@ -9,24 +13,29 @@ use crate::key_file;
 
 /// A secret ed25519 key, and with it the [`PeerId`] that peers see.
 ///
-/// Two endpoints with one identity at the same time take each other's relayed traffic away: give each its own.
+/// Two endpoints with one identity at the same time take each other's relayed traffic away: give each its own. An identity
+/// from a key file is therefore one endpoint's at a time: [`IrohP2P::bind`](crate::IrohP2P::bind) locks the file until the
+/// endpoint is shut down.
 #[derive(Clone)]
-pub struct Identity(SecretKey);
+pub struct Identity {
+    key: SecretKey,
+    file: Option<PathBuf>,
+}
 
 impl Identity {
     /// A new identity, from the system's randomness.
     pub fn generate() -> Self {
-        Self(SecretKey::generate())
+        Self { key: SecretKey::generate(), file: None }
     }
 
     /// The identity of that secret key. Any 32 bytes are one.
     pub fn from_bytes(secret: [u8; 32]) -> Self {
-        Self(SecretKey::from_bytes(&secret))
+        Self { key: SecretKey::from_bytes(&secret), file: None }
     }
 
     /// The secret key's bytes.
     pub fn to_bytes(&self) -> [u8; 32] {
-        self.0.to_bytes()
+        self.key.to_bytes()
     }
 
     /// Reads the identity from a key file: 64 hex digits that only their owner may read.
@@ -51,11 +60,20 @@ impl Identity {
 
     /// The public half, which peers see.
     pub fn peer_id(&self) -> PeerId {
-        PeerId::from_bytes(*self.0.public().as_bytes())
+        PeerId::from_bytes(*self.key.public().as_bytes())
+    }
+
+    pub(crate) fn kept_in(self, path: &Path) -> Self {
+        Self { file: Some(path.to_owned()), ..self }
+    }
+
+    /// Takes the key file for an endpoint, if there is one.
+    pub(crate) fn lock(&self) -> Result<Option<File>> {
+        self.file.as_deref().map_or(Ok(None), key_file::lock)
     }
 
     pub(crate) fn secret_key(&self) -> &SecretKey {
-        &self.0
+        &self.key
     }
 }
 

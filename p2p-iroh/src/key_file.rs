@@ -1,7 +1,7 @@
 //! An identity kept in a file: 64 hex digits and a newline, for its owner's eyes only.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
 };
@@ -12,13 +12,29 @@ use p2p::{P2PError, Result};
 use crate::Identity;
 
 pub(crate) fn load(path: &Path) -> Result<Identity> {
-    read(path).map_err(|problem| problem.at(path))
+    read(path).map(|identity| identity.kept_in(path)).map_err(|problem| problem.at(path))
+}
+
+/// Takes the key file for an endpoint, until the returned file is dropped or the process ends, however it ends.
+///
+/// # Errors
+/// [`P2PError::InvalidInput`] if another endpoint has it. A file system that knows no locks is no error.
+pub(crate) fn lock(path: &Path) -> Result<Option<File>> {
+    let file = File::open(path).map_err(|error| Problem::Io(error).at(path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Problem::InUse.at(path)),
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(path = %path.display(), %error, "The key file cannot be locked.");
+            Ok(None)
+        }
+    }
 }
 
 pub(crate) fn load_or_create(path: &Path) -> Result<Identity> {
     match read(path) {
         Err(Problem::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        read => return read.map_err(|problem| problem.at(path)),
+        read => return read.map(|identity| identity.kept_in(path)).map_err(|problem| problem.at(path)),
     }
     match create(path, &Identity::generate()) {
         // Somebody else was faster; theirs is the identity.
@@ -35,6 +51,10 @@ enum Problem {
     Io(#[from] io::Error),
     #[error("it is not a regular file")]
     NotAFile,
+    #[error(
+        "another endpoint, here or in another process, is using it, and would take this one's relayed traffic away"
+    )]
+    InUse,
     #[error("others may read it: its mode is {mode:04o}")]
     Exposed { mode: u32 },
     #[error("it has {digits} characters: it was truncated or is no key")]
@@ -50,6 +70,7 @@ impl Problem {
                 format!("mode 0600, as after `chmod 600 {}`", path.display())
             }
             Self::Io(_) => "a file that this program may read, or create if there is none".into(),
+            Self::InUse => "a key file of its own for each: end the other, or give this one another file".into(),
             Self::NotAFile | Self::Length { .. } | Self::NotHex => {
                 "a secret key of 64 hex digits; move the file away to have a new one made".into()
             }

@@ -45,15 +45,20 @@ mod accept;
 mod access;
 mod addr;
 mod admission;
+mod bootstrap;
 mod budget;
 mod config;
 mod datagrams;
+mod discovery;
+pub mod doctor;
 mod endpoint;
 mod error;
 mod identity;
 mod key_file;
 mod lan;
 mod limits;
+pub mod metrics;
+mod options;
 mod peers;
 mod provider;
 mod relay;
@@ -66,8 +71,10 @@ mod window;
 pub use self::{
     access::AccessList,
     config::IrohConfig,
+    discovery::{DnsOrigin, PkarrServer, Publish},
     identity::Identity,
     limits::{CONNECTION_BYTES_MIN, IrohLimits},
+    options::{Congestion, KeyExchange},
     provider::IrohP2P,
     relay::RelayServer,
     trust::TrustRoots,

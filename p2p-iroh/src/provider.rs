@@ -1,6 +1,6 @@
 //! The provider.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use iroh::{Endpoint, endpoint::ConnectError};
@@ -10,18 +10,20 @@ use p2p::{
     protocol::ALPN,
 };
 use parking_lot::Mutex;
+use tracing::info;
 
 use crate::{
-    AccessList, Identity, IrohConfig,
+    AccessList, Identity, IrohConfig, RelayServer,
     accept::Acceptor,
     addr,
     admission::Admission,
+    bootstrap::{self, Keeper},
     endpoint::{self, Terms},
     error::Error,
     lan,
     peers::Peers,
     status::Status,
-    transport::IrohConnection,
+    transport::{IrohConnection, millis},
 };
 
 /// Connections over iroh: QUIC from machine to machine where a path can be found, through a relay where not.
@@ -40,7 +42,12 @@ pub struct IrohP2P {
     /// Taken at shutdown, because the socket lives as long as anybody holds the endpoint.
     endpoint: Mutex<Option<Endpoint>>,
     closed: WatchSender<bool>,
-    _tasks: Vec<TaskHandle>,
+    relays: Vec<RelayServer>,
+    maps_ports: bool,
+    /// Locked for this endpoint, until it is shut down.
+    key_file: Mutex<Option<File>>,
+    /// End with the provider.
+    tasks: Mutex<Vec<TaskHandle>>,
 }
 
 impl IrohP2P {
@@ -49,11 +56,12 @@ impl IrohP2P {
     /// Returns before any relay is connected; [`status`](P2PProvider::status) tells when one is.
     ///
     /// # Errors
-    /// - [`P2PError::InvalidInput`]: a setting that cannot be used.
+    /// - [`P2PError::InvalidInput`]: a setting that cannot be used; a key file that another endpoint has.
     /// - [`P2PError::Network`]: the sockets cannot be bound; its source says which port is in use and what to do.
     pub async fn bind(config: IrohConfig) -> Result<Self> {
         config.validate()?;
         let identity = config.identity.clone().unwrap_or_else(Identity::generate);
+        let key_file = identity.lock()?;
         let endpoint = endpoint::bind(&config, &identity).await?;
 
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
@@ -67,7 +75,8 @@ impl IrohP2P {
             tasks.extend(task);
             check
         });
-        let (status, follow) = Status::new(&endpoint, &config.relays, lan);
+        let at_first = bootstrap::check_at_first(&config.bootstrap);
+        let (status, follow) = Status::new(&endpoint, &config.relays, lan, at_first);
         tasks.push(runtime.spawn("iroh status", Box::pin(follow)));
         let admission = Admission::new(&config);
         tasks.push(runtime.spawn("iroh access", Box::pin(follow_access(admission.clone()))));
@@ -80,6 +89,16 @@ impl IrohP2P {
             runtime: runtime.clone(),
         };
         tasks.push(runtime.spawn("iroh accept", Box::pin(acceptor.run(endpoint.clone()))));
+        if !config.bootstrap.is_empty() {
+            let keeper = Keeper {
+                endpoint: endpoint.clone(),
+                hub: hub.clone(),
+                peers: peers.clone(),
+                status: status.clone(),
+                runtime: runtime.clone(),
+            };
+            tasks.push(runtime.spawn("iroh bootstrap", Box::pin(keeper.keep(config.bootstrap.clone()))));
+        }
 
         Ok(Self {
             peer,
@@ -91,7 +110,13 @@ impl IrohP2P {
             status,
             endpoint: Mutex::new(Some(endpoint)),
             closed: WatchSender::new(false),
-            _tasks: tasks,
+            key_file: Mutex::new(key_file),
+            #[cfg(feature = "port-mapping")]
+            maps_ports: config.port_mapping,
+            #[cfg(not(feature = "port-mapping"))]
+            maps_ports: false,
+            relays: config.relays,
+            tasks: Mutex::new(tasks),
         })
     }
 
@@ -100,8 +125,32 @@ impl IrohP2P {
         self.admission.access()
     }
 
+    /// Counts with this recorder from now on what the [`metrics`](crate::metrics) module lists. Of two calls the first
+    /// counts, and after a shutdown none does.
+    pub fn export_metrics(&self, recorder: &dyn metrics::Recorder) {
+        if let Some(endpoint) = &*self.endpoint.lock()
+            && self.admission.telemetry().register(recorder)
+        {
+            let follow = crate::metrics::follow(endpoint, &self.relays, recorder, self.runtime.clone());
+            self.tasks.lock().push(self.runtime.spawn("iroh metrics", Box::pin(follow)));
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> Result<Endpoint> {
+        self.endpoint.lock().clone().ok_or(P2PError::ShutDown)
+    }
+
+    /// Those that were configured.
+    pub(crate) fn relays(&self) -> &[RelayServer] {
+        &self.relays
+    }
+
+    pub(crate) const fn maps_ports(&self) -> bool {
+        self.maps_ports
+    }
+
     async fn dial(&self, peer: PeerAddr) -> Result<IrohConnection> {
-        let endpoint = self.endpoint.lock().clone().ok_or(P2PError::ShutDown)?;
+        let endpoint = self.endpoint()?;
         let addr = self.peers.complete(peer.clone());
         let addr = addr::to_iroh(&addr).ok_or(Error::NotAKey { peer: peer.peer })?;
         let start = self.runtime.now();
@@ -110,7 +159,8 @@ impl IrohP2P {
         let dialling = async { Ok(endpoint.connect_with_opts(addr, ALPN, options).await?.await?) };
         let connection = dialling.await.map_err(|source: ConnectError| Error::Dial { peer: peer.peer, source })?;
         let transport = IrohConnection::new(connection, place, &self.runtime);
-        transport.introduce(&self.peers, &*self.runtime, start);
+        let path = transport.introduce(&self.peers, &*self.runtime);
+        info!(peer = %peer.peer, path, latency_ms = millis(self.runtime.now() - start), "Connected.");
         self.peers.learn(peer, self.runtime.now());
         Ok(transport)
     }
@@ -152,11 +202,12 @@ impl P2PProvider for IrohP2P {
     async fn shutdown(&self, deadline: Duration) {
         if let Some(endpoint) = self.endpoint.lock().take() {
             let (hub, closed) = (self.hub.clone(), self.closed.clone());
+            let key_file = self.key_file.lock().take();
             self.status.set_shut_down();
             let shutdown = async move {
                 hub.shutdown(deadline).await;
                 endpoint.close().await;
-                drop(endpoint);
+                drop((endpoint, key_file));
                 closed.set(true);
             };
             self.runtime.spawn("iroh shutdown", Box::pin(shutdown)).detach();

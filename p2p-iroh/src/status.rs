@@ -5,7 +5,7 @@ use std::future::Future;
 use iroh::{Endpoint, EndpointAddr, RelayUrl, Watcher, endpoint::RelayStatus};
 use p2p::{Check, ProviderStatus, Watch, WatchSender, chain};
 
-use crate::{RelayServer, addr};
+use crate::{RelayServer, addr, bootstrap};
 
 /// The status, as the endpoint's own watchers change it.
 #[derive(Debug, Clone)]
@@ -20,6 +20,7 @@ impl Status {
         endpoint: &Endpoint,
         relays: &[RelayServer],
         lan: Option<Check>,
+        bootstrap: Option<Check>,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let relays = Relays(relays.iter().map(|relay| relay.iroh_url().clone()).collect());
         // Neither watcher keeps the endpoint alive.
@@ -28,7 +29,7 @@ impl Status {
         let status = Self {
             all: WatchSender::new(ProviderStatus {
                 addr: addr::from_iroh(&now),
-                checks: checks(&relays, &home, lan.as_ref()),
+                checks: checks(&relays, &home, lan.as_ref()).chain(bootstrap).collect(),
                 shut_down: false,
             }),
             dialable: WatchSender::new(relays.are_ready(&home) && !now.is_empty()),
@@ -36,7 +37,7 @@ impl Status {
         let kept = status.clone();
         let follow = async move {
             while let Ok((now, home)) = watcher.updated().await {
-                kept.renew(&now, checks(&relays, &home, lan.as_ref()));
+                kept.renew(&now, checks(&relays, &home, lan.as_ref()).collect());
                 kept.dialable.set(relays.are_ready(&home) && !now.is_empty());
             }
         };
@@ -56,8 +57,17 @@ impl Status {
         self.all.modify(|status| !std::mem::replace(&mut status.shut_down, true));
     }
 
-    fn renew(&self, now: &EndpointAddr, checks: Vec<Check>) {
+    /// Says anew whether a bootstrap peer is reached.
+    pub(crate) fn set_bootstrap(&self, check: Check) {
         self.all.modify(|status| {
+            let old = status.checks.iter_mut().find(|old| old.name == check.name);
+            old.is_some_and(|old| std::mem::replace(old, check) != *old)
+        });
+    }
+
+    fn renew(&self, now: &EndpointAddr, mut checks: Vec<Check>) {
+        self.all.modify(|status| {
+            checks.extend(status.checks.iter().find(|check| check.name == bootstrap::NAME).cloned());
             let renewed = ProviderStatus { addr: addr::from_iroh(now), checks, shut_down: status.shut_down };
             let changed = *status != renewed;
             *status = renewed;
@@ -66,10 +76,9 @@ impl Status {
     }
 }
 
-fn checks(relays: &Relays, home: &[RelayStatus], lan: Option<&Check>) -> Vec<Check> {
+fn checks(relays: &Relays, home: &[RelayStatus], lan: Option<&Check>) -> impl Iterator<Item = Check> {
     let bound = Check { name: "endpoint".into(), problem: None };
-    let relays = relays.checks(home);
-    std::iter::once(bound).chain(relays).chain(lan.cloned()).collect()
+    std::iter::once(bound).chain(relays.checks(home)).chain(lan.cloned())
 }
 
 /// The relays that were configured. iroh keeps a connection to the nearest, the home relay, and to no other.

@@ -1,12 +1,18 @@
 //! One connection of iroh's as the transport that the engine speaks over.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use iroh::endpoint::{Connection, SendDatagramError, VarInt, WeakConnectionHandle};
 use p2p::{
-    Instant, P2PError, Path, PeerId, Result, Runtime, StreamError, TaskHandle, Transport, Watch, WatchSender,
+    P2PError, Path, PeerId, Result, Runtime, StreamError, TaskHandle, Transport, Watch, WatchSender,
     protocol::close,
     transport::{TransportClosed, TransportStats},
 };
@@ -17,6 +23,7 @@ use crate::{
     admission::Place,
     datagrams::Datagrams,
     error,
+    metrics::Telemetry,
     peers::Peers,
     stream::{IrohRecv, IrohSend},
     window::Window,
@@ -30,7 +37,8 @@ pub(crate) struct IrohConnection {
     path: Watch<Option<Path>>,
     datagrams: Arc<Datagrams>,
     window: Arc<Window>,
-    _place: Place,
+    place: Place,
+    journey: Arc<Journey>,
     /// End with the connection.
     _tasks: [TaskHandle; 2],
 }
@@ -39,19 +47,26 @@ impl IrohConnection {
     pub(crate) fn new(connection: Connection, mut place: Place, runtime: &Arc<dyn Runtime>) -> Self {
         // Subscribed before the first look, so no change falls between the two.
         let mut events = connection.path_events();
-        let path = WatchSender::new(selected_path(&connection));
+        let first = selected_path(&connection);
+        let journey = Arc::new(Journey {
+            began_relayed: first.as_ref().is_some_and(|path| !path.is_direct()),
+            was_direct: AtomicBool::new(first.as_ref().is_some_and(Path::is_direct)),
+        });
+        let path = WatchSender::new(first);
         let watch = path.subscribe();
-        let weak = connection.weak_handle();
+        let (weak, followed) = (connection.weak_handle(), journey.clone());
+        let telemetry = place.telemetry().clone();
         let follow = async move {
             // Whatever happened, the list of paths says what is so now, also after events were missed.
-            while events.next().await.is_some() && update(&weak, &path) {}
+            while events.next().await.is_some() && update(&weak, &path, &followed, &telemetry) {}
         };
         let datagrams = Arc::new(Datagrams::default());
         Self {
             peer: addr::peer_id(connection.remote_id()),
             path: watch,
             window: place.seat(&connection, runtime),
-            _place: place,
+            place,
+            journey,
             _tasks: [
                 runtime.spawn("iroh path", Box::pin(follow)),
                 runtime.spawn("iroh datagrams", Box::pin(read_datagrams(connection.clone(), datagrams.clone()))),
@@ -61,13 +76,18 @@ impl IrohConnection {
         }
     }
 
-    /// Makes the peer known, with whom the handshake began at `start`.
-    pub(crate) fn introduce(&self, peers: &Peers, runtime: &dyn Runtime, start: Instant) {
-        let now = runtime.now();
-        let path = self.path.read(|path| path.as_ref().map_or("none", Path::kind));
-        info!(peer = %self.peer, path, latency_ms = (now - start).as_millis() as u64, "Connected.");
-        peers.connected(self.peer, self.path.clone(), now);
+    /// Makes the peer known. Returns the path's kind, for the log.
+    pub(crate) fn introduce(&self, peers: &Peers, runtime: &dyn Runtime) -> &'static str {
+        peers.connected(self.peer, self.path.clone(), runtime.now());
+        self.path.read(|path| path.as_ref().map_or("none", Path::kind))
     }
+}
+
+/// What a connection has gone through, for its metrics.
+#[derive(Debug)]
+struct Journey {
+    began_relayed: bool,
+    was_direct: AtomicBool,
 }
 
 impl Transport for IrohConnection {
@@ -137,6 +157,8 @@ impl Transport for IrohConnection {
 /// A transport that is dropped is given up, also where a stream's half still keeps iroh's connection alive.
 impl Drop for IrohConnection {
     fn drop(&mut self) {
+        let stayed_relayed = self.journey.began_relayed && !self.journey.was_direct.load(Relaxed);
+        self.place.telemetry().ended(stayed_relayed, &self.connection.stats());
         Transport::close(self, close::HANDSHAKE_ABANDONED, "");
     }
 }
@@ -159,12 +181,32 @@ async fn read_datagrams(connection: Connection, datagrams: Arc<Datagrams>) {
 const DATAGRAMS_AT_ONCE: usize = 32;
 
 /// Brings the path up to date; false once the connection is gone.
-fn update(connection: &WeakConnectionHandle, path: &WatchSender<Option<Path>>) -> bool {
+fn update(
+    connection: &WeakConnectionHandle,
+    path: &WatchSender<Option<Path>>,
+    journey: &Journey,
+    telemetry: &Telemetry,
+) -> bool {
     let Some(connection) = connection.upgrade() else {
         return false;
     };
-    path.set(selected_path(&connection));
+    let now = selected_path(&connection);
+    let is_direct = now.as_ref().is_some_and(Path::is_direct);
+    if is_direct && !journey.was_direct.swap(true, Relaxed) && journey.began_relayed {
+        telemetry.punched();
+    }
+    if let Some(new) = now.as_ref().filter(|new| path.read(|old| old.as_ref() != Some(*new))) {
+        let rtt = connection.paths().iter().find(|path| path.is_selected()).map(|path| path.rtt());
+        let peer = addr::peer_id(connection.remote_id());
+        info!(%peer, path = new.kind(), latency_ms = rtt.map(millis), "The path changed.");
+    }
+    path.set(now);
     true
+}
+
+/// Milliseconds for a log line, with three digits behind the point.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e3
 }
 
 fn selected_path(connection: &Connection) -> Option<Path> {

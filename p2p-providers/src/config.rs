@@ -1,8 +1,8 @@
 //! What a provider is told, whichever implementation it is. Plain data; the `env` module fills it from variables.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use p2p::{P2PError, PeerAddr, Result};
+use p2p::{P2PError, PeerAddr, PeerId, Result};
 
 use crate::Implementation;
 
@@ -43,6 +43,32 @@ pub struct ProviderConfig {
     pub lan_discovery: bool,
     /// Whether to ask the router to forward a port. Defaults to yes in development, no in production.
     pub port_mapping: bool,
+    /// Whether to open no UDP socket and reach peers through relays alone, which then are the only ones to see this machine's
+    /// address. Defaults to no.
+    pub relay_only: bool,
+    /// Addresses at which peers reach this machine although it cannot see them itself. Defaults to none.
+    pub external_addrs: Vec<SocketAddr>,
+    /// URL of a pkarr server, as `iroh-dns-server` is one, to tell how this peer is reached and to look others up. Defaults to
+    /// none.
+    pub pkarr_server: Option<String>,
+    /// What is told there: `nothing`, `relay` or `addresses`. Defaults to none, which stands for `relay`.
+    pub publish: Option<String>,
+    /// Domain under which peers are looked up by DNS. Defaults to none.
+    pub dns_origin: Option<String>,
+    /// Name servers to ask. Defaults to none, which stands for the system's.
+    pub name_servers: Vec<SocketAddr>,
+    /// `cubic`, `bbr` or `new-reno`. Defaults to none, which stands for `cubic`.
+    pub congestion: Option<String>,
+    /// `classical`, `prefer-post-quantum` or `only-post-quantum`. Defaults to none, which stands for `classical`.
+    pub key_exchange: Option<String>,
+    /// Peers besides whom nobody may connect. Defaults to none, which stands for everybody.
+    pub allowed_peers: Option<BTreeSet<PeerId>>,
+    /// Peers that may not connect. Defaults to nobody.
+    pub denied_peers: BTreeSet<PeerId>,
+    /// Connections at once. Defaults to none, which stands for the implementation's own bound.
+    pub connections_max: Option<usize>,
+    /// Bytes that all connections together may keep. Defaults to none, which stands for the implementation's own bound.
+    pub buffer_bytes_max: Option<u64>,
     /// What the simulated network is like.
     #[cfg(feature = "p2p-simulator")]
     pub simulator: p2p_simulator::SimulatorConfig,
@@ -69,6 +95,18 @@ impl ProviderConfig {
             key_file: None,
             lan_discovery: profile == Profile::Development,
             port_mapping: profile == Profile::Development,
+            relay_only: false,
+            external_addrs: Vec::new(),
+            pkarr_server: None,
+            publish: None,
+            dns_origin: None,
+            name_servers: Vec::new(),
+            congestion: None,
+            key_exchange: None,
+            allowed_peers: None,
+            denied_peers: BTreeSet::new(),
+            connections_max: None,
+            buffer_bytes_max: None,
             #[cfg(feature = "p2p-simulator")]
             simulator: p2p_simulator::SimulatorConfig::default(),
         }

@@ -1,8 +1,14 @@
 //! The one place that reads the `P2P_*` environment.
 
-use std::{collections::BTreeMap, env, fmt, fs::File, io::Read};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fmt,
+    fs::File,
+    io::Read,
+    net::SocketAddr,
+};
 
-use p2p::{P2PError, PeerAddr, Result, Ticket};
+use p2p::{P2PError, PeerAddr, PeerId, Result, Ticket};
 
 use crate::{Profile, ProviderConfig, Role, Secret};
 
@@ -34,6 +40,18 @@ impl ProviderConfig {
     /// | `P2P_RELAY_CA_FILE` | none | PEM file of authorities that may vouch for relays, beside the public ones |
     /// | `P2P_LAN_DISCOVERY` | `on` in development | or `off`; find and be found by mDNS |
     /// | `P2P_PORT_MAPPING` | `on` in development | or `off`; ask the router for a port |
+    /// | `P2P_RELAY_ONLY` | `off` | or `on`: no UDP, and nobody but relays sees the address; turns the two above off |
+    /// | `P2P_EXTERNAL_ADDRS` | none | addresses with ports at which peers reach this machine, separated by commas |
+    /// | `P2P_PKARR_SERVER` | none | URL of a pkarr server, to be found and to find by identity |
+    /// | `P2P_PUBLISH` | `relay` | or `nothing`, or `addresses`: what is told there |
+    /// | `P2P_DNS_ORIGIN` | none | domain under which peers are looked up by DNS |
+    /// | `P2P_NAME_SERVERS` | the system's | addresses with ports, separated by commas |
+    /// | `P2P_CONGESTION` | `cubic` | or `bbr`, or `new-reno` |
+    /// | `P2P_KEY_EXCHANGE` | `classical` | or `prefer-post-quantum`, or `only-post-quantum` |
+    /// | `P2P_ALLOWED_PEERS` | everybody | identities, separated by commas, besides which nobody may connect |
+    /// | `P2P_DENIED_PEERS` | nobody | identities, separated by commas |
+    /// | `P2P_CONNECTIONS_MAX` | 1024 | connections at once |
+    /// | `P2P_BUFFER_BYTES_MAX` | 939524096 | bytes that all connections together may keep |
     ///
     /// What is set is checked, whether the chosen implementation uses it or not. The simulator's own variables,
     /// `SIMULATOR_P2P_*`, are read where it is built in; its `SimulatorConfig` explains them. Of two values for one name
@@ -62,6 +80,11 @@ impl ProviderConfig {
                 }
                 None => unknown.push(UnknownVariable { name: name.clone(), nearest: nearest(name) }),
             }
+        }
+        // What would tell the address is off, unless somebody insists, who is then told that it cannot be.
+        if config.relay_only {
+            config.lan_discovery &= vars.contains_key("P2P_LAN_DISCOVERY");
+            config.port_mapping &= vars.contains_key("P2P_PORT_MAPPING");
         }
         #[cfg(feature = "p2p-simulator")]
         {
@@ -99,7 +122,7 @@ const PROFILE: &str = "P2P_PROFILE";
 /// Changes one setting.
 type ReadSetting = fn(&mut ProviderConfig, &str) -> Result<(), Problem>;
 
-const SETTINGS: [(&str, ReadSetting); 9] = [
+const SETTINGS: [(&str, ReadSetting); 21] = [
     ("P2P_IMPLEMENTATION", |config, text| {
         config.implementation = text.parse()?;
         Ok(config.implementation.require_built_in()?)
@@ -145,12 +168,80 @@ const SETTINGS: [(&str, ReadSetting); 9] = [
         config.port_mapping = switch(text)?;
         Ok(())
     }),
+    ("P2P_RELAY_ONLY", |config, text| {
+        config.relay_only = switch(text)?;
+        Ok(())
+    }),
+    ("P2P_EXTERNAL_ADDRS", |config, text| {
+        config.external_addrs = socket_addrs(text)?;
+        Ok(())
+    }),
+    ("P2P_PKARR_SERVER", |config, text| {
+        #[cfg(feature = "p2p-iroh")]
+        p2p_iroh::PkarrServer::new(text)?;
+        config.pkarr_server = Some(not_empty(text, "a URL, like https://dns.example/pkarr")?.into());
+        Ok(())
+    }),
+    ("P2P_PUBLISH", |config, text| {
+        config.publish = Some(one_of(&["nothing", "relay", "addresses"], text)?);
+        Ok(())
+    }),
+    ("P2P_DNS_ORIGIN", |config, text| {
+        #[cfg(feature = "p2p-iroh")]
+        p2p_iroh::DnsOrigin::new(text)?;
+        config.dns_origin = Some(not_empty(text, "a domain's name, like peers.example")?.into());
+        Ok(())
+    }),
+    ("P2P_NAME_SERVERS", |config, text| {
+        config.name_servers = socket_addrs(text)?;
+        Ok(())
+    }),
+    ("P2P_CONGESTION", |config, text| {
+        config.congestion = Some(one_of(&["cubic", "bbr", "new-reno"], text)?);
+        Ok(())
+    }),
+    ("P2P_KEY_EXCHANGE", |config, text| {
+        config.key_exchange = Some(one_of(&["classical", "prefer-post-quantum", "only-post-quantum"], text)?);
+        Ok(())
+    }),
+    ("P2P_ALLOWED_PEERS", |config, text| {
+        config.allowed_peers = Some(peers(text)?);
+        Ok(())
+    }),
+    ("P2P_DENIED_PEERS", |config, text| {
+        config.denied_peers = peers(text)?;
+        Ok(())
+    }),
+    ("P2P_CONNECTIONS_MAX", |config, text| {
+        config.connections_max = Some(text.parse().map_err(|_| "a number of connections")?);
+        Ok(())
+    }),
+    ("P2P_BUFFER_BYTES_MAX", |config, text| {
+        config.buffer_bytes_max = Some(text.parse().map_err(|_| "a number of bytes")?);
+        Ok(())
+    }),
 ];
 
 fn read_value(config: &mut ProviderConfig, read: ReadSetting, value: &str) -> Result<(), Problem> {
     match value.contains(char::REPLACEMENT_CHARACTER) {
         true => Err("text in UTF-8".into()),
         false => read(config, value.trim()),
+    }
+}
+
+fn socket_addrs(text: &str) -> Result<Vec<SocketAddr>, Problem> {
+    let addr = |text: &str| text.parse().map_err(|_| "addresses with ports, like 192.0.2.7:8800".into());
+    list(text).map(addr).collect()
+}
+
+fn peers(text: &str) -> Result<BTreeSet<PeerId>, Problem> {
+    list(text).map(|peer| Ok(peer.parse()?)).collect()
+}
+
+fn one_of(words: &[&str], text: &str) -> Result<String, Problem> {
+    match words.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(Problem::from(words.join(" or ").as_str())),
     }
 }
 
@@ -288,7 +379,26 @@ mod tests {
             ("P2P_RELAY_TOKEN", "hush"),
             ("P2P_LAN_DISCOVERY", "off"),
             ("P2P_PORT_MAPPING", "0"),
+            ("P2P_EXTERNAL_ADDRS", "192.0.2.7:8800, [2001:db8::7]:8800"),
+            ("P2P_PKARR_SERVER", "https://dns.example/pkarr"),
+            ("P2P_PUBLISH", "nothing"),
+            ("P2P_DNS_ORIGIN", "peers.example"),
+            ("P2P_NAME_SERVERS", "192.0.2.53:53"),
+            ("P2P_CONGESTION", "bbr"),
+            ("P2P_KEY_EXCHANGE", "classical"),
+            ("P2P_ALLOWED_PEERS", &PeerId::from_name("alice").to_string()),
+            ("P2P_DENIED_PEERS", &PeerId::from_name("bob").to_string()),
+            ("P2P_CONNECTIONS_MAX", "10"),
+            ("P2P_BUFFER_BYTES_MAX", "1073741824"),
         ]);
+        assert_eq!(config.external_addrs.len(), 2);
+        assert_eq!(config.pkarr_server.as_deref(), Some("https://dns.example/pkarr"));
+        assert_eq!((config.publish.as_deref(), config.dns_origin.as_deref()), (Some("nothing"), Some("peers.example")));
+        assert_eq!(config.name_servers, ["192.0.2.53:53".parse().unwrap()]);
+        assert_eq!((config.congestion.as_deref(), config.key_exchange.as_deref()), (Some("bbr"), Some("classical")));
+        assert_eq!(config.allowed_peers, Some([PeerId::from_name("alice")].into()));
+        assert_eq!(config.denied_peers, [PeerId::from_name("bob")].into());
+        assert_eq!((config.connections_max, config.buffer_bytes_max), (Some(10), Some(1 << 30)));
         assert_eq!(config.listen_port, 9000);
         assert_eq!(config.key_file.unwrap().to_str(), Some("/keys/a b"));
         assert_eq!(config.bootstrap_peers, [alice.addr, bob.addr]);
@@ -308,6 +418,13 @@ mod tests {
         let production = config(&[("P2P_PROFILE", "production"), ("P2P_LAN_DISCOVERY", "on")]);
         assert_eq!(production.profile, Profile::Production);
         assert!(production.lan_discovery && !production.port_mapping);
+    }
+
+    #[test]
+    fn relays_alone_turn_off_what_would_tell_the_address_unless_it_is_asked_for() {
+        let only = config(&[("P2P_RELAY_ONLY", "on")]);
+        assert!(only.relay_only && !only.lan_discovery && !only.port_mapping);
+        assert!(config(&[("P2P_RELAY_ONLY", "on"), ("P2P_LAN_DISCOVERY", "on")]).lan_discovery);
     }
 
     #[test]
@@ -339,6 +456,18 @@ mod tests {
             ("P2P_RELAY_CA_FILE", "/nowhere/ca.pem", "a PEM file"),
             ("P2P_LAN_DISCOVERY", "maybe", "on or off"),
             ("P2P_PORT_MAPPING", "", "on or off"),
+            ("P2P_RELAY_ONLY", "never", "on or off"),
+            ("P2P_EXTERNAL_ADDRS", "192.0.2.7", "addresses with ports"),
+            #[cfg(feature = "p2p-iroh")]
+            ("P2P_PKARR_SERVER", "dns.example", "https://dns.example/pkarr"),
+            ("P2P_PUBLISH", "everything", "nothing or relay or addresses"),
+            ("P2P_DNS_ORIGIN", "", "a domain's name"),
+            ("P2P_NAME_SERVERS", "dns.example", "addresses with ports"),
+            ("P2P_CONGESTION", "vegas", "cubic or bbr or new-reno"),
+            ("P2P_KEY_EXCHANGE", "rsa", "only-post-quantum"),
+            ("P2P_DENIED_PEERS", "mallory", "64 hex digits"),
+            ("P2P_CONNECTIONS_MAX", "many", "a number of connections"),
+            ("P2P_BUFFER_BYTES_MAX", "1G", "a number of bytes"),
         ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             for part in [name, &format!("{value:?}"), expected] {

@@ -1,7 +1,7 @@
 //! The settings in iroh's terms.
 
 use p2p::Result;
-use p2p_iroh::{Identity, IrohConfig, RelayServer, TrustRoots};
+use p2p_iroh::{AccessList, DnsOrigin, Identity, IrohConfig, PkarrServer, RelayServer, TrustRoots};
 
 use crate::{ProviderConfig, Secret};
 
@@ -12,13 +12,31 @@ impl ProviderConfig {
     /// # Errors
     /// [`InvalidInput`](p2p::P2PError::InvalidInput) names what cannot be used: a key file, a relay, a certificate.
     pub fn to_iroh(&self) -> Result<IrohConfig> {
-        let config = IrohConfig::default()
+        let mut config = IrohConfig::default()
             .with_port(self.listen_port)
             .with_relays(self.iroh_relays()?)
             .with_trust(self.iroh_trust()?)
             .with_bootstrap(self.bootstrap_peers.iter().cloned())
             .with_lan_discovery(self.lan_discovery)
-            .with_port_mapping(self.port_mapping);
+            .with_port_mapping(self.port_mapping)
+            .with_relay_only(self.relay_only)
+            .with_name_servers(self.name_servers.iter().copied())
+            .with_access(self.iroh_access());
+        config.external_addrs = self.external_addrs.clone();
+        config.pkarr = self.iroh_pkarr()?;
+        config.dns = self.dns_origin.as_deref().map(DnsOrigin::new).transpose()?;
+        if let Some(name) = &self.congestion {
+            config.congestion = name.parse()?;
+        }
+        if let Some(name) = &self.key_exchange {
+            config.key_exchange = name.parse()?;
+        }
+        if let Some(most) = self.connections_max {
+            config.limits.connections_max = most;
+        }
+        if let Some(most) = self.buffer_bytes_max {
+            config.limits.buffer_bytes_max = most;
+        }
         match &self.key_file {
             Some(path) => Ok(config.with_identity(Identity::load_or_create(path)?)),
             None => Ok(config),
@@ -47,6 +65,22 @@ impl ProviderConfig {
         self.relay_servers.iter().map(relay).collect()
     }
 
+    fn iroh_access(&self) -> AccessList {
+        let access = AccessList::everybody();
+        access.set_only(self.allowed_peers.clone());
+        access.set_denied(self.denied_peers.clone());
+        access
+    }
+
+    fn iroh_pkarr(&self) -> Result<Option<PkarrServer>> {
+        let Some(url) = &self.pkarr_server else { return Ok(None) };
+        let server = PkarrServer::new(url)?;
+        Ok(Some(match &self.publish {
+            Some(what) => server.with_publish(what.parse()?),
+            None => server,
+        }))
+    }
+
     fn iroh_trust(&self) -> Result<TrustRoots> {
         match &self.relay_ca {
             Some(pem) => TrustRoots::public().with_pem(pem.as_bytes()),
@@ -72,8 +106,23 @@ mod tests {
         config.relay_servers = vec!["relay.example".into(), "http://127.0.0.1:3340".into()];
         config.relay_token = Some("hush".into());
         config.lan_discovery = true;
+        config.external_addrs = vec!["192.0.2.7:8800".parse().unwrap()];
+        config.pkarr_server = Some("https://dns.example/pkarr".into());
+        config.publish = Some("addresses".into());
+        config.dns_origin = Some("peers.example".into());
+        config.congestion = Some("bbr".into());
+        config.connections_max = Some(100);
+        let (friend, foe) = (p2p::PeerId::from_name("friend"), p2p::PeerId::from_name("foe"));
+        config.allowed_peers = Some([friend, foe].into());
+        config.denied_peers = [foe].into();
 
         let iroh = config.to_iroh().unwrap();
+        assert_eq!(iroh.external_addrs, config.external_addrs);
+        let pkarr = iroh.pkarr.as_ref().unwrap();
+        assert_eq!(pkarr.publish(), p2p_iroh::Publish::RelayAndAddresses);
+        assert_eq!(iroh.dns.as_ref().unwrap().origin(), "peers.example");
+        assert_eq!((iroh.congestion, iroh.limits.connections_max), (p2p_iroh::Congestion::Bbr, 100));
+        assert!(iroh.access.admits(friend) && !iroh.access.admits(foe));
         assert!(iroh.bind.iter().all(|addr| addr.port() == 8800));
         let relays: Vec<_> = iroh.relays.iter().map(|relay| (relay.url(), relay.has_token())).collect();
         assert_eq!(relays, [("https://relay.example".into(), true), ("http://127.0.0.1:3340".into(), true)]);

@@ -24,6 +24,8 @@ impl MetricsExport {
             FamilyKind::Histogram { buckets } => Some((family.name, buckets)),
             _ => None,
         });
+        #[cfg(feature = "p2p-iroh")]
+        let histograms = histograms.chain(p2p_iroh::metrics::HISTOGRAMS.iter().copied());
         let builder =
             histograms.fold(PrometheusBuilder::new().with_recommended_naming(true), |builder, (name, buckets)| {
                 let matcher = Matcher::Full(name.to_owned());

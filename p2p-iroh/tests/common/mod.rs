@@ -6,11 +6,12 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use p2p::{ConnectionConfig, P2PConnection, P2PListener, P2PProvider, ProtocolId, ProviderStatus};
 use p2p_iroh::{IrohConfig, IrohP2P};
 
+mod dns;
 mod hostile;
 pub mod raw;
 mod relay;
 
-pub use self::{hostile::hostile, raw::RawPeer, relay::TestRelay};
+pub use self::{dns::TestDns, hostile::hostile, raw::RawPeer, relay::TestRelay};
 
 /// Longer than anything here takes on a busy machine. What is late by this much does not come.
 pub const DEADLINE: Duration = Duration::from_secs(30);

@@ -41,11 +41,15 @@ impl RawPeer {
     }
 
     pub async fn try_dial(&self, peer: &PeerAddr) -> Result<Connection, String> {
+        self.try_dial_as(peer, ALPN).await
+    }
+
+    pub async fn try_dial_as(&self, peer: &PeerAddr, alpn: &[u8]) -> Result<Connection, String> {
         let id = EndpointId::from_bytes(peer.peer.as_bytes()).unwrap();
         let direct = peer.direct.iter().copied().map(TransportAddr::Ip);
         let relays = peer.relays.iter().map(|url| TransportAddr::Relay(url.parse().unwrap()));
         let addr = EndpointAddr::from_parts(id, direct.chain(relays));
-        self.0.connect(addr, ALPN).await.map_err(|error| p2p::chain(&error))
+        self.0.connect(addr, alpn).await.map_err(|error| p2p::chain(&error))
     }
 
     pub fn addr(&self) -> PeerAddr {

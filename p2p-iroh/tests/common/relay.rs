@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use iroh_relay::server::{
@@ -24,17 +25,22 @@ pub struct TestRelay {
 impl TestRelay {
     /// Starts a relay, on free ports of this machine, that admits only those with the token.
     pub async fn start() -> Self {
-        Self::start_with(Arc::new(TokenOnly)).await
+        Self::start_with(Arc::new(TokenOnly), Duration::ZERO).await
+    }
+
+    /// Starts one whose certificate is not valid before so much time has passed.
+    pub async fn start_valid_in(from_now: Duration) -> Self {
+        Self::start_with(Arc::new(TokenOnly), from_now).await
     }
 
     /// Starts a relay that admits everybody.
     pub async fn start_open() -> Self {
-        Self::start_with(Arc::new(AllowAll)).await
+        Self::start_with(Arc::new(AllowAll), Duration::ZERO).await
     }
 
-    async fn start_with(access: Arc<dyn DynAccessControl>) -> Self {
+    async fn start_with(access: Arc<dyn DynAccessControl>, valid_in: Duration) -> Self {
         let localhost = Ipv4Addr::LOCALHOST;
-        let (authority, server_config) = certificates(localhost.into());
+        let (authority, server_config) = certificates(localhost.into(), valid_in);
         let mut relay = RelayConfig::new((localhost, 0));
         relay.tls = Some(TlsConfig::new((localhost, 0), CertConfig::Manual { server_config }));
         relay.access = access;
@@ -78,14 +84,17 @@ impl TestRelay {
 }
 
 /// An authority's certificate, and a server under it that proves to be `ip`.
-fn certificates(ip: IpAddr) -> (String, rustls::ServerConfig) {
+fn certificates(ip: IpAddr, valid_in: Duration) -> (String, rustls::ServerConfig) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages.push(KeyUsagePurpose::KeyCertSign);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
 
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![ip.to_string()]).unwrap();
+    let mut params = CertificateParams::new(vec![ip.to_string()]).unwrap();
+    if !valid_in.is_zero() {
+        params.not_before = (SystemTime::now() + valid_in).into();
+    }
     let certificate = params.signed_by(&key, &authority).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
