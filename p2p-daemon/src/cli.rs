@@ -37,6 +37,10 @@ pub enum Command {
     Init(InitArgs),
     /// Connects standard input and output with a shared service, as `ssh -o ProxyCommand` wants it
     Pipe(PipeArgs),
+    /// Offers files and folders to whoever has the ticket, until Ctrl-C
+    Send(SendArgs),
+    /// Receives what `p2pd send` offers, and goes on where it was interrupted
+    Recv(RecvArgs),
     /// Prints the identity that `p2pd share` has
     Id(IdArgs),
     /// Shows the key file and whose it is, or makes it
@@ -173,6 +177,34 @@ pub struct PipeArgs {
     /// Which service, if the ticket names several
     #[arg(long, value_name = "NAME")]
     pub service: Option<ServiceName>,
+    /// How to take part in the network.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+/// Arguments of `p2pd send`.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// The files and folders
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// The most that is sent to all receivers together, like `10 MB/s`
+    #[arg(long, value_name = "RATE")]
+    pub bandwidth: Option<Bandwidth>,
+    /// How to take part in the network.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+/// Arguments of `p2pd recv`.
+#[derive(Debug, Args)]
+pub struct RecvArgs {
+    /// The ticket that `p2pd send` printed
+    #[arg(value_name = "TICKET")]
+    pub ticket: String,
+    /// The folder to put things into; made if there is none
+    #[arg(long, value_name = "PATH", default_value = ".")]
+    pub to: PathBuf,
     /// How to take part in the network.
     #[command(flatten)]
     pub peer: PeerArgs,

@@ -51,6 +51,12 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// Files were not sent or received.
+    #[error("{problem}")]
+    Transfer {
+        /// Why, and what to do.
+        problem: String,
+    },
     /// A file or a socket of the file system.
     #[error("{doing} {} failed", path.display())]
     File {
@@ -169,6 +175,7 @@ impl Error {
             Self::Listen { .. }
             | Self::File { .. }
             | Self::Pipe { .. }
+            | Self::Transfer { .. }
             | Self::NoHome
             | Self::P2P(_)
             | Self::Relay { .. }

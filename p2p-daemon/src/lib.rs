@@ -15,6 +15,7 @@
 //! - [`reload`]: another configuration while it runs.
 //! - [`forward`]: connections and datagrams between peers. [`http`]: requests by host and path. [`proxy`]: SOCKS5 and
 //!   `CONNECT`.
+//! - [`transfer`]: files and folders.
 //! - [`admin`]: `/metrics`, `/livez`, `/readyz`.
 //! - `relay`: a relay of one's own, with the feature `p2p-iroh`.
 //! - [`demo`]: all of it on one machine.
@@ -44,6 +45,7 @@ pub mod reload;
 pub mod rule;
 mod shutdown;
 pub mod stack;
+pub mod transfer;
 
 pub use self::{
     console::{Console, Styled},

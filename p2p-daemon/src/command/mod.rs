@@ -8,6 +8,7 @@ mod manual;
 mod pipe;
 #[cfg(feature = "p2p-iroh")]
 mod relay;
+mod send;
 mod share;
 mod ticket;
 mod up;
@@ -43,6 +44,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Config(command) => config::config(command, console),
         Command::Init(args) => config::init(args, console),
         Command::Pipe(args) => pipe::pipe(args).await,
+        Command::Send(args) => send::send(args, console).await,
+        Command::Recv(args) => send::recv(args, console).await,
         Command::Id(args) => id::id(args, console),
         #[cfg(feature = "p2p-iroh")]
         Command::Key(args) => id::key(args, console),

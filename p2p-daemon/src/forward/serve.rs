@@ -103,6 +103,10 @@ async fn try_forward(
             let _open = meter.open();
             crate::http::serve(routes, session.peer, take(), meter.clone()).await
         }
+        (Target::Files(files), Kind::Bytes { .. }) => {
+            let _open = meter.open();
+            crate::transfer::serve(files, session.peer, take(), meter).await
+        }
         (Target::Proxy(destinations), Kind::Proxy { destination }) => {
             let _open = meter.open();
             let local = destinations.connect(&destination).await.map_err(Failure::TargetUnreachable)?;

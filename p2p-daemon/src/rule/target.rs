@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use super::{Ports, Protocols};
-use crate::{Error, http::HttpRoutes, proxy::Destinations};
+use crate::{Error, http::HttpRoutes, proxy::Destinations, transfer::Files};
 
 /// What is shared: `tcp://HOST:PORT`, `udp://…`, `tcp+udp://…`, each with a port or a range `8000-8010`;
 /// `http://HOST:PORT`; `unix:/PATH`.
@@ -19,6 +19,8 @@ pub enum Target {
     Http(HttpRoutes),
     /// Whatever of these the peer names, as from a proxy.
     Proxy(Destinations),
+    /// Files to receive.
+    Files(Files),
 }
 
 impl Target {
@@ -26,7 +28,7 @@ impl Target {
     pub const fn protocols(&self) -> Protocols {
         match self {
             Self::Net(protocols, _) => *protocols,
-            Self::Unix(_) | Self::Http(_) | Self::Proxy(_) => Protocols::Tcp,
+            Self::Unix(_) | Self::Http(_) | Self::Proxy(_) | Self::Files(_) => Protocols::Tcp,
         }
     }
 
@@ -42,6 +44,7 @@ impl Target {
             }
             Self::Http(_) => "http".to_owned(),
             Self::Proxy(_) => "proxy".to_owned(),
+            Self::Files(_) => "files".to_owned(),
         }
     }
 
@@ -49,7 +52,7 @@ impl Target {
     pub const fn ports(&self) -> u16 {
         match self {
             Self::Net(_, host_port) => host_port.ports.count(),
-            Self::Unix(_) | Self::Http(_) | Self::Proxy(_) => 1,
+            Self::Unix(_) | Self::Http(_) | Self::Proxy(_) | Self::Files(_) => 1,
         }
     }
 }
@@ -83,6 +86,7 @@ impl fmt::Display for Target {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Http(routes) => routes.fmt(f),
             Self::Proxy(destinations) => write!(f, "proxy to {destinations}"),
+            Self::Files(files) => files.fmt(f),
         }
     }
 }

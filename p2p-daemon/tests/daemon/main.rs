@@ -10,6 +10,8 @@ mod deploy;
 #[cfg(all(feature = "p2p-iroh", unix))]
 mod endings;
 #[cfg(feature = "p2p-iroh")]
+mod files;
+#[cfg(feature = "p2p-iroh")]
 mod forwarding;
 mod manual;
 #[cfg_attr(not(feature = "p2p-iroh"), expect(dead_code, reason = "only the demo runs without iroh"))]
