@@ -334,8 +334,8 @@ pub struct PeerArgs {
 /// How a service runs.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Where to answer /metrics, /livez and /readyz: a loopback address, or `off`. By default 127.0.0.1:8801 for `share`
-    /// and 127.0.0.1:8802 for `connect`, or any free port if that one is taken
+    /// Where to show how things are, and to answer Prometheus: a loopback address, unix:PATH, or `off`. By default
+    /// 127.0.0.1:8801 for `share` and 127.0.0.1:8802 for `connect`, or any free port if that one is taken
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<AdminAddr>,
     /// Seconds that open connections get to end by themselves after Ctrl-C

@@ -94,8 +94,8 @@ pub enum Error {
     },
     /// The admin interface would be open to other machines.
     #[error(
-        "admin address {addr} is invalid: expected a loopback address like 127.0.0.1:{}, \
-         because what is served there asks nobody who they are",
+        "admin address {addr} is invalid without a token: set P2PD_ADMIN_TOKEN, which is then asked for, or choose a \
+         loopback address like 127.0.0.1:{}",
         addr.port()
     )]
     AdminNotLoopback {

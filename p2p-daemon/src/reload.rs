@@ -31,6 +31,16 @@ pub struct Reloaded {
     pub needs_restart: Vec<&'static str>,
 }
 
+impl std::fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.applied)?;
+        match self.needs_restart.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; after a restart also {}", self.needs_restart.join(", ")),
+        }
+    }
+}
+
 impl Reloader {
     /// For a daemon that was started with `config`, which came from `file` and `flags`.
     pub fn new(daemon: Daemon, file: PathBuf, flags: Flags, config: &Config) -> Self {

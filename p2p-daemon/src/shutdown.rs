@@ -9,10 +9,12 @@ use p2p::{Watch, WatchSender};
 pub struct Shutdown {
     requested: Watch<bool>,
     drain: Duration,
+    /// Where signals request it, others may, too.
+    trigger: Option<ShutdownTrigger>,
 }
 
-/// Requests the end. Dropping it requests it too, because nobody else could any more.
-#[derive(Debug)]
+/// Requests the end. Dropping the last clone requests it too, because nobody could any more.
+#[derive(Debug, Clone)]
 pub struct ShutdownTrigger(WatchSender<bool>);
 
 impl ShutdownTrigger {
@@ -26,7 +28,7 @@ impl Shutdown {
     /// A shutdown that waits for its trigger. What is open then gets `drain` to end by itself.
     pub fn new(drain: Duration) -> (ShutdownTrigger, Self) {
         let requested = WatchSender::new(false);
-        let shutdown = Self { requested: requested.subscribe(), drain };
+        let shutdown = Self { requested: requested.subscribe(), drain, trigger: None };
         (ShutdownTrigger(requested), shutdown)
     }
 
@@ -35,7 +37,8 @@ impl Shutdown {
     /// # Errors
     /// If the system does not let signals be handled.
     pub fn on_signals(drain: Duration) -> io::Result<Self> {
-        let (trigger, shutdown) = Self::new(drain);
+        let (trigger, mut shutdown) = Self::new(drain);
+        shutdown.trigger = Some(trigger.clone());
         let mut signals = Signals::new()?;
         tokio::spawn(async move {
             signals.next().await;
@@ -53,6 +56,13 @@ impl Shutdown {
     pub async fn requested(&self) {
         // An error means that the trigger is gone.
         self.requested.clone().wait_for(|requested| *requested).await.ok();
+    }
+
+    /// Requests the end, if it is one [`on_signals`](Self::on_signals). Of others, who has the trigger decides.
+    pub(crate) fn request(&self) {
+        if let Some(trigger) = &self.trigger {
+            trigger.request();
+        }
     }
 
     /// Whether the end was requested.

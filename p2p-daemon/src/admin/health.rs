@@ -19,7 +19,7 @@ type Source = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) ready: bool,
-    checks: Vec<Check>,
+    pub(super) checks: Vec<Check>,
 }
 
 impl Health {

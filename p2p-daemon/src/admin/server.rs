@@ -1,29 +1,27 @@
-//! The HTTP server of the admin interface.
+//! The HTTP server of the admin interface: where it listens, and how long a client may take.
 
-use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Incoming,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::timeout,
 };
 
-use super::{Health, MetricsExport, openmetrics};
-use crate::{Error, accept::Acceptor};
+use super::{
+    Controls, Health,
+    guard::{Guard, Reach},
+    history::History,
+    routes::Routes,
+};
+#[cfg(unix)]
+use crate::forward::UnixFile;
+use crate::{Daemon, Error, accept::Acceptor, forward::Io};
 
 /// Where the admin interface listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminAddr {
     /// Nowhere.
     Off,
@@ -31,19 +29,21 @@ pub enum AdminAddr {
     Preferred(SocketAddr),
     /// There and nowhere else.
     Exactly(SocketAddr),
+    /// At a Unix domain socket, for who may open the file.
+    Unix(PathBuf),
 }
 
-/// `off`, or an address.
+/// `off`, an address, or `unix:PATH`.
 impl FromStr for AdminAddr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "off" => Ok(Self::Off),
-            _ => text
-                .parse()
-                .map(Self::Exactly)
-                .map_err(|_| "expected an address like 127.0.0.1:8801, or `off`".to_owned()),
+        let expected = || "expected an address like 127.0.0.1:8801, unix:/run/p2pd/admin.sock, or `off`".to_owned();
+        match text.strip_prefix("unix:") {
+            Some("") => Err(expected()),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None if text == "off" => Ok(Self::Off),
+            None => text.parse().map(Self::Exactly).map_err(|_| expected()),
         }
     }
 }
@@ -53,138 +53,173 @@ impl fmt::Display for AdminAddr {
         match self {
             Self::Off => f.write_str("off"),
             Self::Preferred(addr) | Self::Exactly(addr) => addr.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
 
-/// Answers `/metrics`, `/livez` and `/readyz` until it is dropped.
+/// What the admin interface can do, and for whom.
+#[derive(Clone, Default)]
+pub struct AdminOptions {
+    /// What who asks has to have. Needed where others than this machine's users can ask.
+    pub token: Option<String>,
+    /// What can be done to the daemon.
+    pub controls: Controls,
+}
+
+impl fmt::Debug for AdminOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminOptions").field("token", &self.token.is_some()).field("controls", &self.controls).finish()
+    }
+}
+
+/// Answers until it is dropped.
 #[derive(Debug)]
 pub struct AdminServer {
-    addr: SocketAddr,
+    place: AdminAddr,
     /// Ended with it.
     _tasks: JoinSet<()>,
 }
 
 impl AdminServer {
-    /// Listens on `addr` and serves.
+    /// Listens and serves, if it is wanted.
     ///
     /// # Errors
-    /// [`Error::AdminNotLoopback`], [`Error::Listen`].
-    pub async fn start(addr: SocketAddr, export: &MetricsExport, health: Health) -> Result<Self, Error> {
-        if !addr.ip().is_loopback() {
+    /// [`Error::AdminNotLoopback`] for an address that others can reach without a token, and [`Error::Listen`].
+    pub async fn start(addr: AdminAddr, daemon: &Daemon, options: AdminOptions) -> Result<Option<Self>, Error> {
+        match addr {
+            AdminAddr::Off => Ok(None),
+            AdminAddr::Exactly(addr) => Self::tcp(addr, daemon, options).await.map(Some),
+            AdminAddr::Preferred(addr) => match Self::tcp(addr, daemon, options.clone()).await {
+                Err(Error::Listen { .. }) => Self::tcp(SocketAddr::new(addr.ip(), 0), daemon, options).await.map(Some),
+                started => started.map(Some),
+            },
+            #[cfg(unix)]
+            AdminAddr::Unix(path) => {
+                let socket = Listening::Unix(Socket::bind(&path)?);
+                Ok(Some(Self::serving(AdminAddr::Unix(path), socket, daemon, options, Reach::Socket)))
+            }
+            #[cfg(not(unix))]
+            AdminAddr::Unix(_) => {
+                Err(Error::System { what: "Unix domain sockets", source: std::io::ErrorKind::Unsupported.into() })
+            }
+        }
+    }
+
+    async fn tcp(addr: SocketAddr, daemon: &Daemon, options: AdminOptions) -> Result<Self, Error> {
+        let reach = if addr.ip().is_loopback() { Reach::Loopback } else { Reach::Network };
+        if reach == Reach::Network && options.token.is_none() {
             return Err(Error::AdminNotLoopback { addr });
         }
         let acceptor = Acceptor::bind(addr, "--admin").await?;
-        let addr = acceptor.local_addr();
+        let place = AdminAddr::Exactly(acceptor.local_addr());
+        Ok(Self::serving(place, Listening::Tcp(acceptor), daemon, options, reach))
+    }
+
+    fn serving(place: AdminAddr, listening: Listening, daemon: &Daemon, options: AdminOptions, reach: Reach) -> Self {
+        let history = History::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(export.upkeep());
-        tasks.spawn(serve(acceptor, Arc::new(Routes { metrics: export.clone(), health })));
-        Ok(Self { addr, _tasks: tasks })
+        tasks.spawn(daemon.export().upkeep());
+        tasks.spawn(history.keep(daemon.clone()));
+        let routes = Routes {
+            daemon: daemon.clone(),
+            health: Health::of(daemon),
+            history,
+            controls: options.controls,
+            guard: Guard::new(reach, options.token.as_deref()),
+        };
+        tasks.spawn(serve(listening, Arc::new(routes)));
+        Self { place, _tasks: tasks }
     }
 
-    /// The same, where and if a person wants it.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub async fn start_at(addr: AdminAddr, export: &MetricsExport, health: Health) -> Result<Option<Self>, Error> {
-        match addr {
-            AdminAddr::Off => Ok(None),
-            AdminAddr::Exactly(addr) => Self::start(addr, export, health).await.map(Some),
-            AdminAddr::Preferred(addr) => match Self::start(addr, export, health.clone()).await {
-                Err(Error::Listen { .. }) => Self::start(SocketAddr::new(addr.ip(), 0), export, health).await.map(Some),
-                started => started.map(Some),
-            },
+    /// Where it listens, with the port that was picked.
+    pub const fn place(&self) -> &AdminAddr {
+        &self.place
+    }
+
+    /// Where to ask it: a URL without a path, or the socket.
+    pub fn url(&self) -> String {
+        match &self.place {
+            AdminAddr::Unix(_) => self.place.to_string(),
+            place => format!("http://{place}"),
         }
-    }
-
-    /// The address in use.
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.addr
     }
 }
 
-async fn serve(mut acceptor: Acceptor, routes: Arc<Routes>) {
+/// Where connections come from.
+enum Listening {
+    Tcp(Acceptor),
+    #[cfg(unix)]
+    Unix(Socket),
+}
+
+impl Listening {
+    async fn accept(&mut self) -> Box<dyn Io> {
+        match self {
+            Self::Tcp(acceptor) => Box::new(acceptor.accept().await.0),
+            #[cfg(unix)]
+            Self::Unix(socket) => Box::new(socket.accept().await),
+        }
+    }
+}
+
+/// A Unix domain socket that its owner alone may open.
+#[cfg(unix)]
+struct Socket {
+    listener: tokio::net::UnixListener,
+    _file: UnixFile,
+}
+
+#[cfg(unix)]
+impl Socket {
+    fn bind(path: &std::path::Path) -> Result<Self, Error> {
+        use std::os::unix::fs::PermissionsExt;
+
+        let (listener, file) = UnixFile::bind(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|source| Error::File {
+            path: path.to_owned(),
+            doing: "closing to others",
+            source,
+        })?;
+        Ok(Self { listener, _file: file })
+    }
+
+    async fn accept(&self) -> tokio::net::UnixStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return stream,
+                // No descriptors are left, which passes.
+                Err(_) => tokio::time::sleep(crate::accept::PAUSE).await,
+            }
+        }
+    }
+}
+
+async fn serve(mut listening: Listening, routes: Arc<Routes>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let tcp = loop {
-            p2p::select! {
-                Some(_) = connections.join_next() => {}
-                (tcp, _) = acceptor.accept() => break tcp,
-            }
-        };
-        connections.spawn(answer(tcp, routes.clone(), permit));
+        let stream = listening.accept().await;
+        while connections.try_join_next().is_some() {}
+        connections.spawn(answer(stream, routes.clone(), permit));
     }
 }
 
-async fn answer(tcp: TcpStream, routes: Arc<Routes>, _permit: OwnedSemaphorePermit) {
+async fn answer(stream: Box<dyn Io>, routes: Arc<Routes>, _permit: OwnedSemaphorePermit) {
     let service = service_fn(move |request| {
-        let response = routes.answer(&request);
-        async move { Ok::<_, Infallible>(response) }
+        let routes = routes.clone();
+        async move { Ok::<_, Infallible>(routes.answer::<hyper::body::Incoming>(request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Also ends connections that are kept alive and idle, so that they make room for others.
         .header_read_timeout(REQUEST_TIMEOUT)
         .max_buf_size(REQUEST_BYTES_MAX)
-        .serve_connection(TokioIo::new(tcp), service);
+        .serve_connection(TokioIo::new(stream), service);
     // A client that errs harms only itself.
     timeout(CONNECTION_TIMEOUT, connection).await.ok();
 }
-
-struct Routes {
-    metrics: MetricsExport,
-    health: Health,
-}
-
-impl Routes {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if ![Method::GET, Method::HEAD].contains(request.method()) {
-            let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD are answered\n");
-            response.headers_mut().insert(ALLOW, "GET, HEAD".parse().expect("plain ASCII"));
-            return response;
-        }
-        match request.uri().path() {
-            "/metrics" => self.metrics(request),
-            "/livez" => respond(StatusCode::OK, TEXT, "ok\n"),
-            "/readyz" => {
-                let report = self.health.report();
-                let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                let json = serde_json::to_string_pretty(&report).expect("the report is plain data");
-                respond(status, JSON, json + "\n")
-            }
-            _ => respond(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /livez and /readyz\n"),
-        }
-    }
-
-    fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        self.health.record(self.metrics.recorder());
-        let text = self.metrics.render();
-        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let mut response = if openmetrics::is_preferred(accept) {
-            respond(StatusCode::OK, openmetrics::CONTENT_TYPE, openmetrics::from_prometheus(&text))
-        } else {
-            respond(StatusCode::OK, PROMETHEUS_TEXT, text)
-        };
-        response.headers_mut().insert(VARY, "Accept".parse().expect("plain ASCII"));
-        response
-    }
-}
-
-fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    Response::builder()
-        .status(status)
-        .header(CONTENT_TYPE, content_type)
-        .header(CACHE_CONTROL, "no-store")
-        .body(Full::new(body.into()))
-        .expect("constant headers are valid")
-}
-
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-/// Prometheus's text format, version 0.0.4.
-const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Connections answered at once. The next waits in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 32;

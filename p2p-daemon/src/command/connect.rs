@@ -8,6 +8,7 @@ use p2p_providers::Role;
 use super::{Running, remote, say_admin};
 use crate::{
     Console, Error,
+    admin::Controls,
     cli::ConnectArgs,
     config::{self, ADMIN_PORT_CONNECT},
     console::{duration, short},
@@ -27,7 +28,7 @@ pub(super) async fn connect(args: ConnectArgs, console: Console) -> Result<(), E
 async fn forward(running: &Running, rules: Rules, args: ConnectArgs, console: Console) -> Result<(), Error> {
     let daemon = &running.daemon;
     running.apply(rules.clone()).await?;
-    let admin = running.admin(config::admin(args.run.admin, ADMIN_PORT_CONNECT)).await?;
+    let admin = running.admin(config::admin(args.run.admin, ADMIN_PORT_CONNECT), Controls::default()).await?;
     for rule in &rules.connects {
         let at = daemon.listens(&rule.name);
         let at: Vec<_> = at.iter().map(|addr| addr.strip_prefix("tcp://").unwrap_or(addr)).collect();

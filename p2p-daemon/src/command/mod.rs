@@ -24,8 +24,9 @@ use p2p_providers::ProviderConfig;
 use crate::{
     Console, Daemon, Error, Shutdown,
     access::{Access, Token},
-    admin::{AdminAddr, AdminServer, Health},
+    admin::{AdminAddr, AdminOptions, AdminServer, Controls},
     cli::{Cli, Command},
+    config::admin_token,
     demo,
     rule::{Remote, Rules},
     stack::Stack,
@@ -103,8 +104,11 @@ impl Running {
         Ok(())
     }
 
-    async fn admin(&self, addr: AdminAddr) -> Result<Option<AdminServer>, Error> {
-        AdminServer::start_at(addr, &self.stack.export, Health::of(&self.daemon)).await
+    /// The admin interface, by which the daemon can be drained, and done to what `controls` let.
+    async fn admin(&self, addr: AdminAddr, controls: Controls) -> Result<Option<AdminServer>, Error> {
+        let shutdown = self.daemon.shutdown().clone();
+        let controls = controls.with_drain(move || shutdown.request());
+        AdminServer::start(addr, &self.daemon, AdminOptions { token: admin_token(), controls }).await
     }
 
     /// Does what the command does, then ends in good order, whatever came of it.
@@ -154,6 +158,6 @@ fn remote(ticket: &str) -> Result<Remote, Error> {
 
 fn say_admin(admin: Option<&AdminServer>, console: Console) {
     if let Some(admin) = admin {
-        console.line(format_args!("Watch it at http://{}/metrics and /readyz.", admin.local_addr()));
+        console.line(format_args!("Watch it at {}; Prometheus finds /metrics there.", admin.url()));
     }
 }

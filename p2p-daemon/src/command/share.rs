@@ -6,6 +6,7 @@ use p2p_providers::Role;
 use super::{Running, remote, say_admin};
 use crate::{
     Console, Error,
+    admin::Controls,
     cli::ShareArgs,
     config::{self, ADMIN_PORT_SHARE},
     console::short,
@@ -23,7 +24,7 @@ pub(super) async fn share(args: ShareArgs, console: Console) -> Result<(), Error
 async fn serve(running: &Running, rules: Rules, args: ShareArgs, console: Console) -> Result<(), Error> {
     let daemon = &running.daemon;
     running.apply(rules).await?;
-    let admin = running.admin(config::admin(args.run.admin, ADMIN_PORT_SHARE)).await?;
+    let admin = running.admin(config::admin(args.run.admin, ADMIN_PORT_SHARE), Controls::default()).await?;
 
     let peer = short(daemon.provider().local_peer_id());
     for rule in daemon.rules().shares {

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::{Running, say_admin};
 use crate::{
     Console, Daemon, Error,
+    admin::Controls,
     cli::UpArgs,
     config::{ADMIN_PORT_SHARE, Config, Flags, Watcher, admin, default_config_file},
     console::short,
@@ -35,11 +36,11 @@ pub(super) async fn up(args: UpArgs, console: Console) -> Result<(), Error> {
     running
         .until_the_end(async {
             running.apply(rules).await?;
-            let admin = running.admin(admin(admin_addr, ADMIN_PORT_SHARE)).await?;
+            let reloader = Reloader::new(running.daemon.clone(), file.clone(), flags, &config);
+            let admin = running.admin(admin(admin_addr, ADMIN_PORT_SHARE), controls(&reloader)).await?;
             say(&running.daemon, &file, console);
             say_admin(admin.as_ref(), console);
             console.line("Ctrl-C ends it.");
-            let reloader = Reloader::new(running.daemon.clone(), file.clone(), flags, &config);
             let watcher = settings.watch.then(|| Watcher::new(&file));
             p2p::select! {
                 _ = running.daemon.run() => Ok(()),
@@ -79,6 +80,17 @@ fn say(daemon: &Daemon, file: &std::path::Path, console: Console) {
     }
 }
 
+/// `POST /reload` does what a SIGHUP does.
+fn controls(reloader: &Reloader) -> Controls {
+    let reloader = reloader.clone();
+    Controls::default().with_reload(move || {
+        let reloader = reloader.clone();
+        async move {
+            reloader.reload().await.map(|reloaded| reloaded.to_string()).map_err(|error| chain(&error).to_string())
+        }
+    })
+}
+
 /// Takes the file again at each SIGHUP and whenever it has changed. Never ends.
 async fn reload_when_told(reloader: Reloader, mut watcher: Option<Watcher>, console: Console) -> Result<(), Error> {
     let mut hangup = Hangup::new()?;
@@ -89,13 +101,7 @@ async fn reload_when_told(reloader: Reloader, mut watcher: Option<Watcher>, cons
         }
         match reloader.reload().await {
             Ok(reloaded) => {
-                console.line(format_args!("{} {}.", console.green("Reloaded:"), reloaded.applied));
-                for key in &reloaded.needs_restart {
-                    console.line(format_args!(
-                        "{} {key} has changed, which counts after a restart.",
-                        console.yellow("Note:")
-                    ));
-                }
+                console.line(format_args!("{} {reloaded}.", console.green("Reloaded:")));
                 info!(applied = %reloaded.applied, "The configuration was read again.");
             }
             Err(error) => {

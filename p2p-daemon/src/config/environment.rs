@@ -1,7 +1,7 @@
 //! The variables that are no keys of the file, and where things are unless told otherwise.
 //!
-//! This is the only module here that reads variables: `HOME`, `XDG_DATA_HOME`, `XDG_CONFIG_HOME`, `P2PD_CONFIG`, `NO_COLOR`,
-//! `RUST_LOG`. The rest go through [`process_vars`](p2p_providers::process_vars).
+//! This is the only module here that reads variables: `HOME`, `XDG_DATA_HOME`, `XDG_CONFIG_HOME`, `P2PD_CONFIG`,
+//! `P2PD_ADMIN_TOKEN`, `NO_COLOR`, `RUST_LOG`. The rest go through [`process_vars`](p2p_providers::process_vars).
 
 use std::{
     env,
@@ -84,6 +84,11 @@ pub fn default_config_file() -> Result<PathBuf, Error> {
     let xdg = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".config"));
     Ok(xdg.or_else(home).ok_or(Error::NoHome)?.join("p2pd").join("p2pd.toml"))
+}
+
+/// What who asks the admin interface has to have: `P2PD_ADMIN_TOKEN`.
+pub(crate) fn admin_token() -> Option<String> {
+    env::var("P2PD_ADMIN_TOKEN").ok().filter(|token| !token.is_empty())
 }
 
 /// Whether the person wants no colours (<https://no-color.org>).

@@ -32,7 +32,7 @@ pub use self::{
     template::TEMPLATE,
 };
 pub(crate) use self::{
-    environment::{admin, log_filter, no_color, provider},
+    environment::{admin, admin_token, log_filter, no_color, provider},
     settings::parse_duration,
     watch::Watcher,
 };

@@ -3,7 +3,6 @@
 use std::{
     cell::Cell,
     fmt,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -38,8 +37,8 @@ impl Report {
     }
 
     /// A place to look at.
-    pub(super) fn url(&self, what: &str, addr: SocketAddr, path: &str) {
-        self.0.line(format_args!("    {:<10}http://{addr}{path}", self.0.dim(what)));
+    pub(super) fn url(&self, what: &str, url: &str, path: &str) {
+        self.0.line(format_args!("    {:<10}{url}{path}", self.0.dim(what)));
     }
 
     /// Something to type, and what for.

@@ -9,7 +9,7 @@ use super::{LOOPBACK, ground::Ground, report::Report, service::Service};
 use crate::{
     Daemon, Error, Shutdown,
     access::{Access, Token},
-    admin::{AdminServer, Health},
+    admin::{AdminAddr, AdminOptions, AdminServer},
     console::short,
     forward::LinkState,
     rule::{ConnectRule, Remote, Rules, ShareRule, Target},
@@ -78,11 +78,12 @@ impl Scene {
     /// Says where to look while it runs.
     pub(super) fn say_urls(&self, report: Report) {
         report.line("\n  It all runs until Ctrl-C:");
-        report.url("page", self.local_addr, "/");
-        report.url("file", self.local_addr, "/file");
+        let service = format!("http://{}", self.local_addr);
+        report.url("page", &service, "/");
+        report.url("file", &service, "/file");
         for (who, peer) in [("alice", &self.alice), ("bob", &self.bob)] {
-            report.url(who, peer.admin.local_addr(), "/metrics");
-            report.url("", peer.admin.local_addr(), "/readyz");
+            report.url(who, &peer.admin.url(), "/");
+            report.url("", &peer.admin.url(), "/metrics");
         }
     }
 }
@@ -110,7 +111,8 @@ impl Peer {
     async fn start(stack: Stack, rules: Rules, shutdown: &Shutdown) -> Result<Self, Error> {
         let daemon = Daemon::start(&stack, Access::ephemeral(), shutdown.clone());
         daemon.apply(rules).await?;
-        let admin = AdminServer::start(LOOPBACK, &stack.export, Health::of(&daemon)).await?;
+        let admin = AdminServer::start(AdminAddr::Exactly(LOOPBACK), &daemon, AdminOptions::default()).await?;
+        let admin = admin.expect("it is wanted");
         Ok(Self { daemon, stack, admin })
     }
 }

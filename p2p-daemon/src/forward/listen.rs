@@ -248,7 +248,7 @@ pub(crate) struct UnixFile(std::path::PathBuf);
 #[cfg(unix)]
 impl UnixFile {
     /// Listens there. A file that a dead process left behind is in the way of nobody.
-    fn bind(path: &std::path::Path) -> Result<(tokio::net::UnixListener, Self), Error> {
+    pub(crate) fn bind(path: &std::path::Path) -> Result<(tokio::net::UnixListener, Self), Error> {
         use std::os::unix::{fs::FileTypeExt, net::UnixStream};
 
         let failed = |source| Error::File { path: path.to_owned(), doing: "listening on", source };

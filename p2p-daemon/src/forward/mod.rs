@@ -70,6 +70,8 @@ use std::time::Duration;
 
 use p2p::{ConnectionConfig, ProtocolId};
 
+#[cfg(unix)]
+pub(crate) use self::listen::UnixFile;
 pub(crate) use self::{
     copy::{COPY_BYTES, copy},
     failure::{Failure, Reason},

@@ -88,3 +88,60 @@ fn until(addr: SocketAddr, wanted: impl Fn(&str) -> bool) -> String {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// `POST`s to a path: status line and body.
+fn post(addr: SocketAddr, path: &str, header: &str) -> (String, String) {
+    let mut tcp = TcpStream::connect(addr).unwrap();
+    write!(tcp, "POST {path} HTTP/1.1\r\nHost: {addr}\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut response = String::new();
+    tcp.read_to_string(&mut response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+}
+
+#[test]
+fn a_reload_by_the_admin_interface_takes_the_file_or_says_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p2pd.toml");
+    let text = |name: &str| {
+        format!(
+            "[network]\nlisten_port = 0\n[daemon]\nwatch = false\nadmin = \"127.0.0.1:0\"\n[[share]]\nname = \"{name}\"\ntarget = \"tcp://127.0.0.1:9\"\n"
+        )
+    };
+    std::fs::write(&file, text("one")).unwrap();
+    let mut up = P2pd::start(&["up", "--config", file.to_str().unwrap()]);
+    let admin = admin(&up);
+
+    std::fs::write(&file, text("two")).unwrap();
+    let (status, said) = post(admin, "/reload", "");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(said.contains("added share two") && said.contains("removed share one"), "{said}");
+    std::fs::write(&file, text("no good name")).unwrap();
+    let (status, said) = post(admin, "/reload", "");
+    assert_eq!(status, "HTTP/1.1 422 Unprocessable Entity");
+    assert!(said.contains("no good name") && said.contains("p2pd.toml"), "{said}");
+    assert!(super::service::get(admin, "/status.json").1.windows(13).any(|part| part == b"\"name\": \"two\""));
+    assert_eq!(post(admin, "/reload", "Origin: https://evil.example\r\n").0, "HTTP/1.1 403 Forbidden");
+
+    assert_eq!(post(admin, "/drain", "").0, "HTTP/1.1 200 OK");
+    assert!(up.ends().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_domain_socket_answers_its_owner() {
+    use std::os::unix::{fs::PermissionsExt, net::UnixStream};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let target = format!("tcp://{}", serve(echo));
+    let share = P2pd::start(&["share", &target, "--port", "0", "--admin", &format!("unix:{}", path.display())]);
+    share.says("Watch it at unix:");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut unix = UnixStream::connect(&path).unwrap();
+    unix.write_all(b"GET /livez HTTP/1.1\r\nHost: p2pd\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    unix.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}

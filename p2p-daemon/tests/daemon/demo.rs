@@ -37,7 +37,7 @@ fn with_stay_it_prints_urls_that_answer_until_it_is_interrupted() {
     let mut demo = P2pd::start(&["demo", "--file-mib", "1", "--stay"]);
     let page = get(addr_in(&demo.says("page      http://")), "/").1;
     assert!(String::from_utf8_lossy(&page).contains("Hello from Alice"));
-    assert_eq!(get(addr_in(&demo.says("/readyz")), "/readyz").0, "HTTP/1.1 200 OK");
+    assert_eq!(get(addr_in(&demo.says("/metrics")), "/readyz").0, "HTTP/1.1 200 OK");
     let metrics = get(addr_in(&demo.says("bob       http://")), "/metrics").1;
     assert!(String::from_utf8_lossy(&metrics).contains("p2p_connections{path=\"direct\"} 1"));
     demo.signal("INT");

@@ -14,6 +14,8 @@ mod files;
 #[cfg(feature = "p2p-iroh")]
 mod forwarding;
 mod manual;
+#[cfg(all(feature = "p2p-iroh", unix))]
+mod page;
 #[cfg_attr(not(feature = "p2p-iroh"), expect(dead_code, reason = "only the demo runs without iroh"))]
 mod process;
 #[cfg(feature = "p2p-iroh")]

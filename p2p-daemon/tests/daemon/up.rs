@@ -116,7 +116,7 @@ fn a_changed_file_is_taken_at_once_and_at_a_signal_and_breaks_nothing_off() {
     folder.write(&format!("watch = false\n{}", share("four", "tcp://127.0.0.1:9")));
     up.signal("HUP");
     up.says("added share four");
-    up.says("daemon.watch has changed, which counts after a restart");
+    up.says("after a restart also daemon.watch");
     speak(b"last");
 }
 

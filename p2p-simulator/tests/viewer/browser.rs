@@ -54,10 +54,20 @@ impl Browser {
 
     /// Opens a file and waits until its script says that it is ready.
     pub(crate) fn open(&self, file: &Path, fragment: &str) {
-        self.command("POST", "url", &json!({ "url": format!("file://{}{fragment}", file.display()) }));
+        self.open_url(&format!("file://{}{fragment}", file.display()));
+        self.wait("document.documentElement.dataset.ready === 'yes'");
+    }
+
+    /// Opens a page.
+    pub(crate) fn open_url(&self, url: &str) {
+        self.command("POST", "url", &json!({ "url": url }));
+    }
+
+    /// Waits until an expression is true in the page.
+    pub(crate) fn wait(&self, expression: &str) {
         let deadline = Instant::now() + PATIENCE;
-        while self.run("return document.documentElement.dataset.ready === 'yes'") != true {
-            assert!(Instant::now() < deadline, "the page is not ready: {:?}", self.complaints());
+        while self.run(&format!("return {expression}")) != true {
+            assert!(Instant::now() < deadline, "it never came that {expression}: {:?}", self.complaints());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
