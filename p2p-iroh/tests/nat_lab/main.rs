@@ -19,6 +19,7 @@
 //! - [`expectation`] and `matrix.txt`: which pair of NATs becomes direct.
 //! - [`topology`]: routers and devices; [`relay`] and [`certificate`]: the relay's; [`shell`]: commands in them.
 //! - [`peer`]: the one file that knows whose connections are tested; [`pair`]: two connected peers.
+//! - [`sink`]: where everything ends that an endpoint sends to somebody it was not told of.
 //! - [`faults`]: what can go wrong on purpose; [`steady`]: traffic meanwhile; [`scenarios`]: what has to hold then;
 //!   [`figures`]: what is measured.
 
@@ -47,6 +48,8 @@ mod runner;
 mod scenarios;
 #[cfg(target_os = "linux")]
 mod shell;
+#[cfg(target_os = "linux")]
+mod sink;
 #[cfg(target_os = "linux")]
 mod steady;
 #[cfg(target_os = "linux")]

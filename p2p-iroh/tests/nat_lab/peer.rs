@@ -249,7 +249,10 @@ async fn answer_stream(BiStream { mut send, mut recv }: BiStream) -> Result<()> 
 }
 
 /// Runs a future on the device's thread, and so in its network.
-async fn on<T: Send + 'static>(device: &Device, future: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+pub(crate) async fn on<T: Send + 'static>(
+    device: &Device,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
     let task = device.spawn(move |_| future)?;
     task.await.context("a peer's task panicked")?
 }

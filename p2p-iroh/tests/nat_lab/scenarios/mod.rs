@@ -1,5 +1,6 @@
 //! Everything that has to hold, in the order in which it runs.
 
+mod air_gap;
 mod matrix;
 mod mobility;
 mod relay;
@@ -15,5 +16,6 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(traffic::all());
     all.extend(mobility::all());
     all.extend(resume::all());
+    all.extend(air_gap::all());
     all
 }
