@@ -76,7 +76,7 @@ mod world;
 pub use self::{
     config::SimulatorConfig,
     connection::SimulatorConnection,
-    driver::{Ended, Failure, Run, Simulation, Waiting},
+    driver::{Ended, Failure, Run, RunFailure, Runs, Simulation, SimulationBuilder, Waiting},
     endpoint::SimulatorEndpoint,
     fault::{CLOCK_DRIFT_PPM_MAX, Fault, FaultGuard, Hold, LinkChange, PacketInFlight, Peers, Place},
     latency::{Latency, QUANTILES, Quantiles},

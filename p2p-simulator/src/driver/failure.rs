@@ -102,6 +102,21 @@ impl Waiting {
     }
 }
 
+impl Failure {
+    /// What went wrong in a word or two, the same for all seeds on which it does: a claim's name, or the sort of failure.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Panicked { .. } => "panic",
+            Self::Stalled { .. } => "stall",
+            Self::Plan { .. } => "plan",
+            Self::TimeLimit { .. } => "time-limit",
+            Self::Broken { claim, .. } | Self::NotInTime { claim, .. } => claim,
+            Self::Audit { .. } => "audit",
+            Self::Spinning { .. } => "spinning",
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,6 @@
 //! What moves a world's time: the next event, or a clock.
 
+mod builder;
 mod failure;
 mod idle;
 mod keeper;
@@ -7,8 +8,9 @@ mod real;
 mod simulation;
 mod watchdog;
 
-pub(crate) use self::{failure::Verdict, real::RealClock};
 pub use self::{
+    builder::{RunFailure, Runs, SimulationBuilder},
     failure::{Failure, Waiting},
     simulation::{Ended, Run, Simulation},
 };
+pub(crate) use self::{failure::Verdict, real::RealClock};

@@ -71,13 +71,7 @@ impl Problem {
         match self {
             Self::Violation(violation) => violation.kind,
             Self::Nondeterminism(_) => "nondeterminism",
-            Self::Failure(Failure::Panicked { .. }) => "panic",
-            Self::Failure(Failure::Stalled { .. }) => "stall",
-            Self::Failure(Failure::Plan { .. }) => "plan",
-            Self::Failure(Failure::TimeLimit { .. }) => "time-limit",
-            Self::Failure(Failure::Broken { claim, .. } | Failure::NotInTime { claim, .. }) => claim,
-            Self::Failure(Failure::Audit { .. }) => "audit",
-            Self::Failure(Failure::Spinning { .. }) => "spinning",
+            Self::Failure(failure) => failure.kind(),
         }
     }
 }

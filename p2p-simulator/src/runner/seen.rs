@@ -18,7 +18,7 @@ pub struct Seen {
 pub const SEEDS_TO_TELL: u64 = 100;
 
 impl Seen {
-    pub(super) fn in_run(claims: Claims, trace: &Trace) -> Self {
+    pub(crate) fn in_run(claims: Claims, trace: &Trace) -> Self {
         let faults = trace.faults.values().map(|fault| fault.id.clone()).filter(|id| !id.is_empty()).collect();
         Self { sometimes: claims.sometimes, faults }
     }
