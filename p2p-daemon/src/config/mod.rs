@@ -7,7 +7,7 @@
 //! - [`Settings`]: every key there is. `layers`: file under environment under flags. `problem`: what is wrong, with file,
 //!   line and origin. `origins`: for `p2pd config show`.
 //! - `rules`: settings as [`Rules`](crate::rule::Rules). `network`: settings as a provider's.
-//! - `template`: what `p2pd init` writes. [`Watcher`]: when to read it again.
+//! - `template`: what `p2pd init` writes. `watch`: when to read it again.
 //! - `environment`: the variables that are none of these.
 
 mod environment;
@@ -23,6 +23,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "p2p-iroh")]
+pub(crate) use self::settings::parse_duration;
 pub use self::{
     environment::{ADMIN_PORT_CONNECT, ADMIN_PORT_SHARE, default_config_file, default_key_file},
     layers::{Config, Flags},
@@ -33,6 +35,5 @@ pub use self::{
 };
 pub(crate) use self::{
     environment::{admin, admin_token, log_filter, no_color, provider},
-    settings::parse_duration,
     watch::Watcher,
 };

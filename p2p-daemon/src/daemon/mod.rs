@@ -9,7 +9,7 @@
 //! - `peers`: connections. `events`: the last things that happened. `status`: all of it as plain data.
 //!
 //! # Bounds
-//! [`ACCEPTED_MAX`](peers::ACCEPTED_MAX) connections that peers dialled, [`STREAMS_TOTAL_MAX`] streams in both directions
+//! 256 connections that peers dialled, [`STREAMS_TOTAL_MAX`] streams in both directions
 //! together, [`EVENTS_MAX`] events.
 
 mod active;

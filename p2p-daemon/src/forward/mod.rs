@@ -1,7 +1,7 @@
 //! Carries connections and datagrams between peers.
 //!
-//! A *rule* at work is [`Shared`] on the side that has a service and [`Core`] on the side that wants it. Each connection
-//! that a local socket accepts becomes one stream of a [`Session`] with the peer; the peer's session turns the stream into
+//! A *rule* at work is `Shared` on the side that has a service and `Core` on the side that wants it. Each connection
+//! that a local socket accepts becomes one stream of a `Session` with the peer; the peer's session turns the stream into
 //! a connection to the service. Either side of a session opens streams, so it does not matter who dialled.
 //!
 //! # What holds
@@ -22,7 +22,7 @@
 //! | 1 | bytes of the service's name: 1 to 63 |
 //! | as many | the name: `a-z`, `0-9`, `-`, `_`, `.` |
 //! | 2 | kinds 1 and 2: which port of the service's range, from 0 |
-//! | 4 | kind 2: the channel's number, see [`udp`] |
+//! | 4 | kind 2: the channel's number, see `udp` |
 //! | 2, and as many | kind 3: the destination, `HOST:PORT` |
 //!
 //! Nothing answers the header, but for kind 3, where a byte 0 says that the destination is connected. What follows, and
@@ -41,7 +41,7 @@
 //! Which services there are stands in the ticket ([`Offer::from_ticket`]).
 //!
 //! # Map
-//! - `rules`: rules at work. `listen`: local sockets. `serve`: what peers ask for. [`udp`]: datagrams.
+//! - `rules`: rules at work. `listen`: local sockets. `serve`: what peers ask for. `udp`: datagrams.
 //! - `session`: one connection with a peer. `link`: keeps one up by dialling. `backoff`: at which pace.
 //! - `header`, `reset_code`, `service_name`, `offer`: what travels. `copy`: the bytes, both ways. `local`: TCP and Unix
 //!   domain sockets, which are reset unless they came to their end.

@@ -5,7 +5,7 @@
 //!
 //! # On the wire
 //! A service like any other ([`Target::Files`](crate::rule::Target::Files)). Each side sends frames: 4 bytes of length, at most
-//! [`FRAME_BYTES_MAX`](wire::FRAME_BYTES_MAX), and a value of [`codec`](p2p::protocol::codec). The receiver sends requests,
+//! 8 KiB, and a value of [`codec`](p2p::protocol::codec). The receiver sends requests,
 //! the sender answers each before the next: `List` with an `Entry` for each file and `End`; `Get` with `Content` and then so many bytes
 //! as they are. `Done` says that all of it has arrived.
 //!
