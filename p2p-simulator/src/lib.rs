@@ -27,6 +27,7 @@
 //! - `provider`, `endpoint`, `connection`, `stream`: what peers hold of the world.
 //! - `programs`: what peers run, and run again after a crash. `runtime`, `tasks`: the peers' time, tasks and randomness.
 //! - `topology`: routers with their NATs, and relays.
+//! - `faulty`: what another provider can bear of a plan, on that provider.
 //! - `link`, `latency`, `profile`: what lies between peers. `fault`: what goes wrong; `plan`: when; `swarm`: by chance.
 //!   `text`, `nearest`: how it is written.
 //! - [`workload`]: programs under test; [`workloads`]: those that ship; [`disk`]: what they keep across a crash.
@@ -47,6 +48,7 @@ pub mod disk;
 mod driver;
 mod endpoint;
 mod fault;
+mod faulty;
 mod latency;
 mod link;
 pub mod load;
@@ -79,6 +81,7 @@ pub use self::{
     driver::{Ended, Failure, Run, RunFailure, Runs, Simulation, SimulationBuilder, Waiting},
     endpoint::SimulatorEndpoint,
     fault::{CLOCK_DRIFT_PPM_MAX, Fault, FaultGuard, Hold, LinkChange, PacketInFlight, Peers, Place},
+    faulty::{Faulty, Weather},
     latency::{Latency, QUANTILES, Quantiles},
     link::{LinkConfig, MTU_BYTES_MAX, MTU_BYTES_MIN},
     network::{Network, Node},

@@ -60,6 +60,23 @@ impl Place {
         Self::Around(Peers::All)
     }
 
+    /// Whether the link from one peer to another is there, by their names.
+    pub(crate) fn covers_link(&self, src: &str, dst: &str) -> bool {
+        match self {
+            Self::Ways { from, to, both } => {
+                let covers = |src, dst| from.contain(src) && to.contain(dst);
+                covers(src, dst) || (*both && covers(dst, src))
+            }
+            Self::Around(Peers::All) => true,
+            Self::Around(peers) => peers.contain(src) != peers.contain(dst),
+        }
+    }
+
+    /// Whether a peer is there, by its name.
+    pub(crate) fn covers_peer(&self, name: &str) -> bool {
+        matches!(self, Self::Around(peers) if peers.contain(name))
+    }
+
     /// The names in it.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let (first, second) = match self {
@@ -73,6 +90,13 @@ impl Place {
 impl Peers {
     fn one(name: &str) -> Self {
         Self::Named(vec![name.into()])
+    }
+
+    fn contain(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|known| known == name),
+        }
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {

@@ -52,15 +52,15 @@ pub(super) struct Impact {
 pub(super) struct Lookup {
     /// How long that takes, in nanoseconds.
     pub(super) takes: u64,
-    pub(super) found: Found,
+    pub(super) found: Found<NodeIx>,
 }
 
 /// Where a dial goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found<T> {
     ThePeer,
     Nobody,
-    Another(NodeIx),
+    Another(T),
 }
 
 impl Nodes {

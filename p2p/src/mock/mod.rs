@@ -13,10 +13,14 @@ mod overlay;
 #[cfg(feature = "conformance")]
 mod saboteur;
 mod scripted;
+mod transport;
 
-pub use self::scripted::{Scripted, ScriptedConnection};
 #[cfg(feature = "conformance")]
 pub use self::{
     overlay::Overlay,
     saboteur::{Call, Fault, Saboteur},
+};
+pub use self::{
+    scripted::{Scripted, ScriptedConnection},
+    transport::{OverlayRecv, OverlaySend, OverlayTransport},
 };

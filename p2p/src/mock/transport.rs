@@ -12,12 +12,13 @@ use crate::{
     SharedError, StreamError, Transport, TransportClosed, Watch, transport::TransportStats,
 };
 
-/// A connection of the provider below.
+/// A connection as a transport: what a provider on top of another hands to its [`Hub`](crate::engine::Hub).
 #[derive(Debug)]
-pub(super) struct OverlayTransport(Arc<dyn P2PConnection>);
+pub struct OverlayTransport(Arc<dyn P2PConnection>);
 
 impl OverlayTransport {
-    pub(super) fn new(connection: Arc<dyn P2PConnection>) -> Self {
+    /// That connection, whose own protocol both ends have agreed on.
+    pub fn new(connection: Arc<dyn P2PConnection>) -> Self {
         Self(connection)
     }
 }
@@ -94,8 +95,9 @@ fn halves(stream: BiStream) -> (OverlaySend, OverlayRecv) {
     (OverlaySend(stream.send.into_half()), OverlayRecv(stream.recv.into_half()))
 }
 
+/// The writing half of an [`OverlayTransport`]'s stream.
 #[derive(Debug)]
-pub(super) struct OverlaySend(Box<dyn SendHalf>);
+pub struct OverlaySend(Box<dyn SendHalf>);
 
 impl SendHalf for OverlaySend {
     fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &mut [Bytes]) -> Poll<Result<usize, StreamError>> {
@@ -115,8 +117,9 @@ impl SendHalf for OverlaySend {
     }
 }
 
+/// The reading half of an [`OverlayTransport`]'s stream.
 #[derive(Debug)]
-pub(super) struct OverlayRecv(Box<dyn RecvHalf>);
+pub struct OverlayRecv(Box<dyn RecvHalf>);
 
 impl RecvHalf for OverlayRecv {
     fn poll_read(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> Poll<Result<Option<Bytes>, StreamError>> {

@@ -1,16 +1,13 @@
 //! A provider on top of another: each of its transports is a connection of the provider below.
 //!
 //! So a test holds the transports themselves, on any provider: it can open one and be silent, or write bytes that no
-//! honest peer would. [`provider`](self) runs the [engine](crate::engine) over them; `transport` is a connection as a
-//! transport.
-
-mod transport;
+//! honest peer would.
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use self::transport::OverlayTransport;
+use super::OverlayTransport;
 use crate::{
     ConnectionConfig, ListenConfig, P2PConnection, P2PListener, P2PProvider, P2PProviderExt, PeerAddr, PeerId,
     PeerInfo, ProtocolId, ProviderStatus, Result, Runtime, TaskHandle, Watch, conformance::SilentPeer, engine::Hub,
