@@ -27,6 +27,9 @@ pub(crate) async fn bind(config: &IrohConfig, identity: &Identity) -> Result<End
         // With an empty map there is no home relay, but a peer's relay can be dialled.
         .relay_mode(RelayMode::Custom(config.relays.iter().map(|relay| relay.to_iroh()).collect::<RelayMap>()))
         .ca_tls_config(config.trust.to_iroh())
+        // A session that is resumed may begin with no less than the one before (RFC 9000 §7.4.1), and here the next
+        // connection to a peer may have to: its dial would end in a protocol violation.
+        .max_tls_tickets(0)
         .dns_resolver(discovery::resolver(config))
         .portmapper_config(port_mapping(config));
     let builder = config.pkarr.iter().fold(builder, |builder, server| server.apply(builder));

@@ -159,6 +159,20 @@ async fn one_peer_has_no_more_connections_than_its_share() {
     is_served(&victim, &*listener).await;
 }
 
+// The first 26 begin with the most that there is, the next with half of it, and so on: QUIC forbids that to a session that is
+// resumed, which a dialler would try by itself.
+#[tokio::test]
+async fn connections_that_begin_with_less_than_those_before_connect_all_the_same() {
+    let (alice, bob) = (bind(loopback()).await, bind(loopback()).await);
+    let listener = listen(&bob).await;
+    let mut held = Vec::new();
+    for _ in 0..70 {
+        let (ours, theirs) = connect(&alice, &*listener).await;
+        exchange(&*ours, &*theirs).await;
+        held.push((ours, theirs));
+    }
+}
+
 #[tokio::test]
 async fn a_denied_peer_is_turned_away_and_told_so() {
     let access = AccessList::everybody();
