@@ -275,7 +275,7 @@ async fn a_target_that_hangs_up_halfway_ends_the_client_likewise() {
 }
 
 #[tokio::test]
-async fn thousands_of_streams_share_one_connection() {
+async fn hundreds_of_streams_share_one_connection_and_outlive_it() {
     let pair = Pair::new().await;
     let mut open = Vec::new();
     for _ in 0..STREAMS {
