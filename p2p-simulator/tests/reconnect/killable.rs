@@ -1,4 +1,5 @@
-//! A provider whose connections can be killed under the layers above it, as a transport that fails.
+//! A provider whose connections can be killed under the layers above it, as a transport that fails, and which itself may
+//! die and come back.
 
 use std::{
     fmt,
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use p2p::{
     BiStream, CloseCode, CloseReason, ConnectionConfig, ConnectionLimits, ConnectionState, ConnectionStats,
     ListenConfig, Negotiated, P2PConnection, P2PError, P2PListener, P2PProvider, PeerAddr, PeerId, PeerInfo,
-    ProtocolId, ProviderStatus, Result, Rng, Runtime, TrySendError, Watch,
+    ProtocolId, ProviderStatus, Result, Rng, Runtime, TrySendError, Watch, WatchSender,
 };
 use parking_lot::Mutex;
 
@@ -20,15 +21,23 @@ const KILLED: CloseCode = CloseCode(0xdead_beef);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Killable<P> {
-    inner: P,
+    /// The first one, for what does not change.
+    first: P,
+    /// What dials and listens now; nothing after a crash.
+    inner: WatchSender<Option<P>>,
     connections: Arc<Mutex<Vec<Weak<dyn P2PConnection>>>>,
     /// Decides which dials are lost in the middle, once it is there.
     breaking: Arc<Mutex<Option<Rng>>>,
 }
 
-impl<P: P2PProvider> Killable<P> {
-    pub(crate) fn new(inner: P) -> Self {
-        Self { inner, connections: Arc::default(), breaking: Arc::default() }
+impl<P: P2PProvider + Clone> Killable<P> {
+    pub(crate) fn new(first: P) -> Self {
+        Self {
+            inner: WatchSender::new(Some(first.clone())),
+            first,
+            connections: Arc::default(),
+            breaking: Arc::default(),
+        }
     }
 
     /// Loses one dial in five from now on: the peer has answered and takes the connection for made, this side has not.
@@ -44,6 +53,19 @@ impl<P: P2PProvider> Killable<P> {
         alive.map(|connection| connection.close(KILLED, "killed")).count()
     }
 
+    /// The provider is dead, with all that it was about. The layers above live, and learn of it.
+    #[allow(dead_code, reason = "not every user of this file lets it crash")]
+    pub(crate) fn crash(&self) {
+        self.inner.modify(|inner| inner.take().is_some());
+        self.kill();
+    }
+
+    /// It is back, in another life.
+    #[allow(dead_code, reason = "not every user of this file lets it crash")]
+    pub(crate) fn revive(&self, inner: P) {
+        self.inner.modify(|now| now.replace(inner).is_none());
+    }
+
     fn wrap(&self, inner: Arc<dyn P2PConnection>) -> Arc<dyn P2PConnection> {
         self.connections.lock().push(Arc::downgrade(&inner));
         Arc::new(KillableConnection(inner))
@@ -52,7 +74,7 @@ impl<P: P2PProvider> Killable<P> {
 
 impl<P: fmt::Display> fmt::Display for Killable<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Killable({})", self.inner)
+        write!(f, "Killable({})", self.first)
     }
 }
 
@@ -60,38 +82,44 @@ impl<P: fmt::Display> fmt::Display for Killable<P> {
 #[deny(clippy::missing_trait_methods)]
 impl<P: P2PProvider + Clone> P2PProvider for Killable<P> {
     fn local_peer_id(&self) -> PeerId {
-        self.inner.local_peer_id()
+        self.first.local_peer_id()
     }
 
     fn runtime(&self) -> &Arc<dyn Runtime> {
-        self.inner.runtime()
+        self.first.runtime()
     }
 
     fn status(&self) -> Watch<ProviderStatus> {
-        self.inner.status()
+        self.first.status()
     }
 
     fn peer_info(&self, peer: PeerId) -> Option<PeerInfo> {
-        self.inner.peer_info(peer)
+        self.first.peer_info(peer)
     }
 
     async fn connect_with(&self, peer: PeerAddr, config: ConnectionConfig) -> Result<Arc<dyn P2PConnection>> {
         let id = peer.peer;
-        let connection = self.inner.connect_with(peer, config).await?;
+        let failed = |source: &str| P2PError::ConnectionFailed { peer: id, source: source.into() };
+        let mut life = self.inner.subscribe();
+        let Some(inner) = life.get() else { return Err(failed("crashed by the test")) };
+        let connection = p2p::select! {
+            _ = life.changed() => return Err(failed("crashed by the test")),
+            dialled = inner.connect_with(peer, config) => dialled?,
+        };
         if self.breaking.lock().as_mut().is_some_and(|rng| rng.below(5) == 0) {
             connection.close(KILLED, "killed");
-            return Err(P2PError::ConnectionFailed { peer: id, source: "killed by the test".into() });
+            return Err(failed("killed by the test"));
         }
         Ok(self.wrap(connection))
     }
 
     async fn listen_with(&self, config: ListenConfig) -> Result<Box<dyn P2PListener>> {
-        let inner = self.inner.listen_with(config).await?;
+        let inner = self.first.listen_with(config).await?;
         Ok(Box::new(KillableListener { inner, provider: self.clone() }))
     }
 
     async fn shutdown(&self, deadline: Duration) {
-        self.inner.shutdown(deadline).await;
+        self.first.shutdown(deadline).await;
     }
 }
 

@@ -217,6 +217,25 @@ fn the_tail_of_an_idle_line_is_acknowledged() {
     });
 }
 
+// The last message of a line that then says nothing more goes into a line that swallows it, and nobody is told. The link's own
+// keepalives find that out, and the resume says what is missing.
+#[test]
+fn the_last_message_before_a_line_falls_silent_arrives() {
+    run(quick(), |scene| async move {
+        scene.sleep(SECOND).await;
+        scene.network.partition("alice", "bob");
+        scene.ours.send("the last word".into()).await.unwrap();
+        scene.sleep(10 * SECOND).await;
+        assert!(!scene.ours.is_connected());
+        scene.mend_line();
+        assert_eq!(scene.theirs.recv().await.unwrap(), "the last word");
+        scene.sleep(SECOND).await;
+        scene.ours.close(CloseCode::OK, "");
+        let ConnectionState::Closed { unacknowledged, .. } = scene.ours.state().get() else { panic!("it is closed") };
+        assert_eq!(unacknowledged, 0);
+    });
+}
+
 // Its last session keeps a dropped listener's place, for itself alone. Who listens again takes the place, and the session
 // finds the new listener.
 #[test]

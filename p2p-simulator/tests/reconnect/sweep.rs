@@ -1,16 +1,27 @@
-//! Connections under `Reconnect` on networks that lose packets, partition, and kill transports: whatever is accepted is
-//! delivered exactly once, in order, on every seed; and each way to get the layer wrong is found by some.
+//! Connections under `Reconnect` on networks that lose packets, partition, kill transports and let peers crash: whatever is
+//! accepted is delivered exactly once, in order, on every seed; and each way to get the layer wrong is found by some.
+//!
+//! Each peer has two routes, the simulated network, and memory as a tunnel that works unless it is killed. What crashes is
+//! the peer on the network, with its provider, connections and timers; the process above it lives, and comes back on the
+//! tunnel or, in a new life, on the network. On every other seed there is no tunnel, so that a cut has to be waited out.
 //!
 //! `RECONNECT_SEEDS=10000 cargo test --release -p p2p-simulator --test reconnect sweep` for more seeds.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use p2p::{
     ConnectionConfig, ListenConfig, P2PConnection, P2PProvider, ProtocolId, Rng, RuntimeExt,
     layer::{
-        LayerExt, Reconnect, ReconnectConfig, ReconnectTotals,
+        LayerExt, Reconnect, ReconnectConfig, ReconnectTotals, Route, Routes, RoutesHandle,
         reconnect::{Backoff, Mutant},
     },
+    memory::{MemoryNetwork, MemoryP2P},
 };
 use p2p_simulator::{Failure, LinkConfig, Network, Probability, Simulation, SimulatorConfig, SimulatorP2P};
 
@@ -33,6 +44,9 @@ const HUNTS: u64 = 5;
 
 /// Seeds within which each hunt has to find its mutant.
 const MUTANT_SEEDS: u64 = 20;
+
+/// Bytes that a connection keeps for a replay, but for one message and the least that each stream may have.
+const REPLAY_BYTES: usize = 256 * 1024;
 
 /// By how much everything is faster than in the sweep.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +83,7 @@ impl Pace {
 
     fn config(self, mutant: Option<Mutant>) -> ReconnectConfig {
         let backoff = Backoff { initial_delay: self.millis(100), max_delay: self.millis(1000), ..Backoff::default() };
-        let config = ReconnectConfig::default().with_backoff(backoff).with_replay_bytes_max(256 * 1024);
+        let config = ReconnectConfig::default().with_backoff(backoff).with_replay_bytes_max(REPLAY_BYTES);
         match mutant {
             Some(mutant) => config.with_mutant(mutant),
             None => config,
@@ -77,7 +91,27 @@ impl Pace {
     }
 }
 
-type Peer = Reconnect<Killable<SimulatorP2P>>;
+/// A peer: its stack, and what it takes to break and to steer it.
+struct Peer {
+    name: String,
+    stack: Reconnect<Routes>,
+    routes: RoutesHandle,
+    direct: Killable<SimulatorP2P>,
+    tunnel: Killable<MemoryP2P>,
+}
+
+impl Peer {
+    fn new(network: &Network, tunnel: &MemoryNetwork, pace: Pace, name: &str, mutant: Option<Mutant>) -> Self {
+        let direct = Killable::new(network.provider(name));
+        let tunnel = Killable::new(tunnel.provider(name));
+        // The first route lends its runtime to the layers, which live on when the peer crashes on the network.
+        let routes = Routes::new([Route::new("tunnel", tunnel.clone()), Route::new("direct", direct.clone())]).unwrap();
+        let handle = routes.handle();
+        handle.set_preference("tunnel", 10).unwrap();
+        let stack = routes.with_reconnect(pace.config(mutant)).unwrap();
+        Self { name: name.to_owned(), stack, routes: handle, direct, tunnel }
+    }
+}
 
 const VIRTUAL: Pace = Pace(1);
 
@@ -101,38 +135,37 @@ fn run(seed: u64, mutant: Option<Mutant>) -> Result<Totals, Failure> {
     Ok(run.output)
 }
 
-fn peer(network: &Network, pace: Pace, name: &str, mutant: Option<Mutant>) -> (Killable<SimulatorP2P>, Peer) {
-    let killable = Killable::new(network.provider(name));
-    let layered = killable.clone().with_reconnect(pace.config(mutant)).unwrap();
-    (killable, layered)
-}
-
 async fn scenario(network: &Network, pace: Pace, seed: u64, mutant: Option<Mutant>) -> Totals {
-    let (server_link, server) = peer(network, pace, "server", mutant);
-    let listener = server.listen_with(ListenConfig::from(pace.terms())).await.unwrap();
-    let mut peers = vec![server.clone()];
+    let tunnel = MemoryNetwork::with_runtime(network.provider("tunnel").runtime().clone()).without_datagrams();
+    let peer = |name: &str| Arc::new(Peer::new(network, &tunnel, pace, name, mutant));
+    let server = peer("server");
+    let listener = server.stack.listen_with(ListenConfig::from(pace.terms())).await.unwrap();
+    let mut clients = Vec::new();
     let mut pairs = Vec::new();
     for number in 0..1 + seed % pace.diallers_max() {
-        let (client_link, client) = peer(network, pace, &format!("client-{number}"), mutant);
+        let client = peer(&format!("client-{number}"));
+        if !has_tunnel(seed) {
+            client.routes.disable("tunnel").unwrap();
+        }
         let ours = loop {
-            match client.connect_with(server.local_peer_id().into(), pace.terms()).await {
+            match client.stack.connect_with(server.stack.local_peer_id().into(), pace.terms()).await {
                 Ok(connection) => break connection,
                 Err(error) => assert!(error.is_retryable(), "{error}"),
             }
         };
-        pairs.push((client_link, ours, listener.accept().await.unwrap()));
-        peers.push(client);
+        pairs.push((client.clone(), ours, listener.accept().await.unwrap()));
+        clients.push(client);
     }
     // From here on nobody is in `accept`, and everything breaks.
     let mut exchanges = Vec::new();
     let mut chaos = Vec::new();
-    for (number, (client_link, ours, theirs)) in (0..).zip(pairs) {
-        client_link.break_dials(rng(seed, 200 + number));
-        let links = [client_link, server_link.clone()];
-        let breaking = break_links(network.clone(), format!("client-{number}"), links, pace, rng(seed, 100 + number));
-        chaos.push(tokio::spawn(breaking));
-        let client = peers[number as usize + 1].clone();
-        exchanges.push(tokio::spawn(exchange(ours, theirs, client, server.clone(), pace, rng(seed, number))));
+    let broken = Arc::new(Broken::default());
+    for (number, (client, ours, theirs)) in (0..).zip(pairs) {
+        client.direct.break_dials(rng(seed, 200 + number));
+        client.tunnel.break_dials(rng(seed, 300 + number));
+        let peers = [client.clone(), server.clone()];
+        chaos.push(tokio::spawn(break_links(network.clone(), peers, pace, rng(seed, 100 + number), broken.clone())));
+        exchanges.push(tokio::spawn(exchange([ours, theirs], [client, server.clone()], pace, rng(seed, number))));
     }
     for exchange in exchanges {
         if let Err(failed) = exchange.await {
@@ -140,10 +173,18 @@ async fn scenario(network: &Network, pace: Pace, seed: u64, mutant: Option<Mutan
         }
     }
     chaos.iter().for_each(|chaos| chaos.abort());
+    let resumed = clients.iter().map(|client| client.stack.totals().resumed).sum();
     Totals {
-        lost_midway: server.totals().resumed - peers[1..].iter().map(|client| client.totals().resumed).sum::<u64>(),
-        all: sum(peers.iter().map(Reconnect::totals)),
+        lost_midway: server.stack.totals().resumed.saturating_sub(resumed),
+        crashes: broken.crashes.load(Relaxed),
+        back_elsewhere: broken.back_elsewhere.load(Relaxed),
+        route_changes: broken.route_changes.load(Relaxed),
+        all: sum(clients.iter().chain([&server]).map(|peer| peer.stack.totals())),
     }
+}
+
+const fn has_tunnel(seed: u64) -> bool {
+    seed.is_multiple_of(2)
 }
 
 /// What happened in a run.
@@ -152,20 +193,25 @@ struct Totals {
     all: ReconnectTotals,
     /// Resumes that the server took for done, and whose dialler never learnt of them.
     lost_midway: u64,
+    crashes: u64,
+    /// Peers that were on the tunnel when their crash on the network was over.
+    back_elsewhere: u64,
+    route_changes: u64,
+}
+
+/// What was done to a run, beside that which the layer counts.
+#[derive(Debug, Default)]
+struct Broken {
+    crashes: AtomicU64,
+    back_elsewhere: AtomicU64,
+    route_changes: AtomicU64,
 }
 
 /// Everything both ways at once, then an orderly end that both sides see.
-async fn exchange(
-    ours: Arc<dyn P2PConnection>,
-    theirs: Arc<dyn P2PConnection>,
-    client: Peer,
-    server: Peer,
-    pace: Pace,
-    mut rng: Rng,
-) {
+async fn exchange(ends: [Arc<dyn P2PConnection>; 2], peers: [Arc<Peer>; 2], pace: Pace, mut rng: Rng) {
     let mut tasks = Vec::new();
-    for (connection, provider) in [(&ours, &client), (&theirs, &server)] {
-        let runtime = provider.runtime().clone();
+    for (connection, peer) in ends.iter().zip(&peers) {
+        let runtime = peer.stack.runtime().clone();
         let mut fork = || {
             Rng::from_seed({
                 let mut seed = [0; 32];
@@ -184,38 +230,65 @@ async fn exchange(
         }
     }
     // `finish` has to come through, too, whatever happens to the transport meanwhile.
+    let [ours, theirs] = ends;
     theirs.send("the last word".into()).await.unwrap();
     let (finished, last) = tokio::join!(theirs.finish(), ours.recv());
     assert_eq!(last.expect("nothing is lost"), "the last word");
     finished.expect("the peer's provider has everything");
 }
 
-/// Kills transports, on one side or both, and cuts the line, both ways or one, for less than the grace.
-async fn break_links(network: Network, client: String, links: [Killable<SimulatorP2P>; 2], pace: Pace, mut rng: Rng) {
-    let runtime = links[0].runtime().clone();
+/// Kills transports, on one side or both, cuts the line, both ways or one, and lets the client crash, for less than the
+/// grace; and where there is a tunnel, kills that, and changes which route is preferred or allowed.
+async fn break_links(network: Network, peers: [Arc<Peer>; 2], pace: Pace, mut rng: Rng, broken: Arc<Broken>) {
+    let [client, server] = &peers;
+    let name = &client.name;
+    let runtime = client.stack.runtime();
+    let has_tunnel = client.routes.get("tunnel").unwrap().enabled;
     loop {
         runtime.sleep(rng.duration_between(pace.millis(100), pace.millis(4000))).await;
         let cut = rng.duration_between(pace.millis(10), pace.millis(6000));
-        match rng.below(6) {
-            0 | 1 => drop(links[0].kill()),
-            2 => drop(links[1].kill()),
+        match rng.below(if has_tunnel { 10 } else { 7 }) {
+            0 | 1 => drop(client.direct.kill()),
+            2 => drop(server.direct.kill()),
             3 => {
-                network.partition(&client, "server");
+                network.partition(name, "server");
                 runtime.sleep(cut).await;
-                network.heal(&client, "server");
+                network.heal(name, "server");
             }
             4 => {
                 // The server does not learn of the end: it is left with a half-open transport.
-                network.partition_one_way(&client, "server");
-                links[0].kill();
+                network.partition_one_way(name, "server");
+                client.direct.kill();
                 runtime.sleep(cut / 4).await;
-                network.heal_one_way(&client, "server");
+                network.heal_one_way(name, "server");
+            }
+            5 => {
+                network.partition_one_way("server", name);
+                runtime.sleep(cut / 2).await;
+                server.direct.kill();
+                network.heal_one_way("server", name);
+            }
+            6 => {
+                network.crash(name);
+                client.direct.crash();
+                broken.crashes.fetch_add(1, Relaxed);
+                runtime.sleep(cut).await;
+                let elsewhere = client.routes.get("tunnel").unwrap().connections;
+                broken.back_elsewhere.fetch_add(elsewhere as u64, Relaxed);
+                network.restart(name);
+                client.direct.revive(network.provider(name));
+            }
+            7 => drop(client.tunnel.kill()),
+            8 => {
+                broken.route_changes.fetch_add(1, Relaxed);
+                client.routes.set_preference("direct", 20 * rng.below(2) as u32).unwrap();
             }
             _ => {
-                network.partition_one_way("server", &client);
-                runtime.sleep(cut / 2).await;
-                links[1].kill();
-                network.heal_one_way("server", &client);
+                let route = ["direct", "tunnel"][rng.below(2) as usize];
+                broken.route_changes.fetch_add(1, Relaxed);
+                client.routes.disable(route).unwrap();
+                runtime.sleep(cut).await;
+                client.routes.enable(route).unwrap();
             }
         }
     }
@@ -232,6 +305,8 @@ fn sum(totals: impl Iterator<Item = ReconnectTotals>) -> ReconnectTotals {
         sum.messages_replayed += one.messages_replayed;
         sum.bytes_replayed += one.bytes_replayed;
         sum.duplicates_suppressed += one.duplicates_suppressed;
+        sum.moved += one.moved;
+        sum.replay_bytes_peak = sum.replay_bytes_peak.max(one.replay_bytes_peak);
         sum
     })
 }
@@ -243,11 +318,11 @@ fn seeds() -> u64 {
 #[test]
 #[expect(clippy::print_stdout, reason = "what a sweep met is read where its result is")]
 fn everything_accepted_is_delivered_exactly_once_in_order() {
-    let next = std::sync::atomic::AtomicU64::new(0);
+    let next = AtomicU64::new(0);
     let work = || {
         let mut outcomes = Vec::new();
         loop {
-            let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let seed = next.fetch_add(1, Relaxed);
             if seed >= seeds() {
                 return outcomes;
             }
@@ -261,15 +336,28 @@ fn everything_accepted_is_delivered_exactly_once_in_order() {
     let failures: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err().cloned()).collect();
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures[..failures.len().min(5)].join("\n"));
     // A sweep in which nothing happened would prove nothing.
-    let (all, lost_midway): (Vec<_>, Vec<_>) =
-        outcomes.into_iter().flatten().map(|run| (run.all, run.lost_midway)).unzip();
-    let (totals, lost_midway) = (sum(all.into_iter()), lost_midway.into_iter().sum::<u64>());
-    println!("{totals:#?}, {lost_midway} resumes lost in the middle of their handshake");
+    let met: Vec<_> = outcomes.into_iter().flatten().collect();
+    let totals = sum(met.iter().map(|run| run.all));
+    let count = |figure: fn(&Totals) -> u64| met.iter().map(figure).sum::<u64>();
+    let lost_midway = count(|run| run.lost_midway);
+    let (crashes, elsewhere) = (count(|run| run.crashes), count(|run| run.back_elsewhere));
+    let changes = count(|run| run.route_changes);
+    println!(
+        "{} seeds, {lost_midway} resumes lost in the middle of their handshake, {crashes} crashes, after {elsewhere} of \
+         which the peer was on the other path, {changes} changes of routes: {totals:#?}",
+        met.len()
+    );
     assert!(totals.losses_with_unacknowledged > 0 && totals.resumed > 0, "{totals:?}");
     assert!(totals.bytes_replayed > 0 && totals.messages_replayed > 0, "{totals:?}");
     assert!(totals.duplicates_suppressed > 0, "{totals:?}");
     assert!(lost_midway > 0, "no resume was lost in the middle of its handshake");
+    assert!(crashes > 0 && elsewhere > 0, "{crashes} crashes, {elsewhere} on another path");
+    assert!(changes > 0 && totals.moved > 0, "{changes} changes of routes, {} sessions moved", totals.moved);
     assert_eq!(totals.given_up, 0, "{totals:?}");
+    // One message, and the least of what each stream may keep, come on top.
+    let streams = 2 * VIRTUAL.amount().streams as usize;
+    let bound = REPLAY_BYTES + 4 * 1024 + streams * 16 * 1024;
+    assert!(totals.replay_bytes_peak <= bound as u64, "{} bytes kept, over {bound}", totals.replay_bytes_peak);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 pub(super) struct Budget {
     bytes_max: usize,
     used: usize,
+    peak: usize,
 }
 
 /// Bytes that every queue may hold, however full the budget is, so that no queue waits for others.
@@ -19,7 +20,7 @@ pub(super) const ENTRY_BYTES: usize = size_of::<bytes::Bytes>();
 
 impl Budget {
     pub(super) const fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, used: 0 }
+        Self { bytes_max, used: 0, peak: 0 }
     }
 
     /// Bytes by which a queue that holds `held` may grow now.
@@ -30,6 +31,9 @@ impl Budget {
 
     pub(super) const fn take(&mut self, bytes: usize) {
         self.used += bytes;
+        if self.used > self.peak {
+            self.peak = self.used;
+        }
     }
 
     pub(super) fn give_back(&mut self, bytes: usize) {
@@ -38,6 +42,11 @@ impl Budget {
 
     pub(super) const fn used(&self) -> usize {
         self.used
+    }
+
+    /// The most that was used at once.
+    pub(super) const fn peak(&self) -> usize {
+        self.peak
     }
 }
 

@@ -24,6 +24,10 @@
 //! its writer until the reader has acknowledged it; the reader forgets at once, because a stream that was seen and is not
 //! in its list is one it has read to the end.
 //!
+//! Keepalives carry no number of what was sent. A link keeps order and loses nothing while it lives, so the tail of a line
+//! that then says nothing can only be missing with the link, which the link's own keepalives find out; and every tail that
+//! arrives is acknowledged within 25 ms.
+//!
 //! The replay holds messages that the peer's provider has and its application has not taken, so a resume is right even
 //! if the peer's provider loses its queue with the link. Only `finish` and `delivered` ask less: the peer's provider.
 

@@ -49,6 +49,9 @@ totals! {
     duplicates_suppressed,
     /// Datagrams dropped for want of a transport.
     datagrams_dropped,
+    /// Most bytes that one connection kept for a replay, entries' own cost included. Moves when a transport is lost or a
+    /// connection ends. At most `replay_bytes_max`, one message, and 16 KiB for each stream.
+    replay_bytes_peak,
 }
 
 #[derive(Debug, Default)]
@@ -57,5 +60,9 @@ pub(super) struct Counter(AtomicU64);
 impl Counter {
     pub(super) fn add(&self, by: u64) {
         self.0.fetch_add(by, Relaxed);
+    }
+
+    pub(super) fn raise(&self, to: u64) {
+        self.0.fetch_max(to, Relaxed);
     }
 }

@@ -53,6 +53,7 @@ impl State {
     pub(in crate::layer::reconnect) fn detach(&mut self, close: (CloseCode, &str)) {
         let Some(Link { connection, .. }) = self.link.take() else { return };
         connection.close(close.0, close.1);
+        self.totals.replay_bytes_peak.raise(self.budget.peak() as u64);
         let drain = self.mutant != Some(Mutant::NoDraining);
         while let Ok(Some(message)) = connection.try_recv() {
             self.received += 1;
