@@ -32,6 +32,13 @@ pub trait Connector: Debug + Send + Sync + 'static {
     async fn connect(&self) -> io::Result<BoxIo>;
 }
 
+#[async_trait]
+impl<C: Connector + ?Sized> Connector for std::sync::Arc<C> {
+    async fn connect(&self) -> io::Result<BoxIo> {
+        (**self).connect().await
+    }
+}
+
 /// Takes the byte streams that others open.
 #[async_trait]
 pub trait Acceptor: Debug + Send + Sync + 'static {

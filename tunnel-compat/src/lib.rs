@@ -13,6 +13,7 @@
 //! - [`http`]: servers and clients on any byte streams; the bridge between peers is made of these.
 //! - [`connector`]: the byte streams that everything stands on. [`tcp`]: those of the edge. [`peer`]: those between peers.
 //! - [`socket`]: WebSockets, as messages.
+//! - [`sender`]: the home's side of a tunnel server, the legacy one or ours.
 //! - [`server`]: a tunnel server at the legacy one's URL; [`legacy`]: its route to homes. [`endpoint`]: further WebSockets on it.
 //! - [`wire`]: every message of the legacy tunnel's one WebSocket, byte for byte. No sockets, no tasks, no clock.
 //!
@@ -26,6 +27,7 @@ pub mod legacy;
 pub mod peer;
 mod query;
 pub mod route;
+pub mod sender;
 pub mod server;
 pub mod socket;
 pub mod tcp;

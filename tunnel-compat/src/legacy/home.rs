@@ -219,8 +219,13 @@ impl Home {
     pub(super) fn take_packet(&self, packet: Packet) -> Option<(u64, Arc<Pipe>)> {
         let mut state = self.state.lock();
         let (id, now) = (packet.request_id, self.runtime.now());
-        // Of an answer that is complete, or was given up, or was never asked for from this home.
-        let exchange = state.exchanges.get_mut(&id)?;
+        let Some(exchange) = state.exchanges.get_mut(&id) else {
+            // Of an answer that was given up, or was never asked for from this home: it need not go on.
+            if !packet.last && state.outbox.len() < EXCHANGES_MAX {
+                state.send(text(&Request::Abort { request_id: id }));
+            }
+            return None;
+        };
         match exchange.take(packet, now) {
             Err(failure) => {
                 state.fail_and_abort(id, failure);

@@ -24,7 +24,7 @@ mod ws;
 pub use self::{
     error::{Defect, WireError},
     head::{Dropped, ResponseHead},
-    packet::Packet,
+    packet::{Packet, broken_off},
     reorder::{Ignored, Reorder, ReorderConfig, ReorderError, Taken},
     request::{Encoding, FLOW_HEADER, HttpRequest, Method, Request, WsRequest},
     text::SenderText,

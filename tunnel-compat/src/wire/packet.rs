@@ -33,6 +33,12 @@ pub struct Packet {
     pub body: Bytes,
 }
 
+/// The frame by which a home side says, to a server that grants [windows](super::Request::Window), that a response breaks off here:
+/// the request's number alone. Any server of ours reads it as a packet that is cut; the legacy one loses its socket over it.
+pub fn broken_off(request_id: u64) -> Bytes {
+    Bytes::copy_from_slice(&request_id.to_be_bytes())
+}
+
 /// Bytes before a body, without status and headers.
 pub(super) const PREFIX_BYTES: usize = 13;
 /// Bytes before the headers of packet 1.

@@ -8,5 +8,6 @@ mod common;
 mod requests;
 mod responses;
 mod security;
+mod sender;
 mod tokens;
 mod tunnel;

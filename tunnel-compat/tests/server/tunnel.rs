@@ -24,7 +24,7 @@ pub struct Tunnel {
     pub app: App,
     pub tokens: Arc<TokenStore>,
     pub runtime: Arc<dyn Runtime>,
-    connector: PipeConnector,
+    pub connector: PipeConnector,
     /// A peer lives as long as somebody has its provider.
     _peer: SimulatorP2P,
 }

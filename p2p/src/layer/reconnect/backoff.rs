@@ -41,7 +41,7 @@ impl Backoff {
     }
 
     /// The delay before attempt `attempt` of those after one loss, which count from 0. Nothing when there are no more.
-    pub(super) fn delay(&self, attempt: u32, rng: &mut Rng) -> Option<Duration> {
+    pub fn delay(&self, attempt: u32, rng: &mut Rng) -> Option<Duration> {
         if self.max_attempts.is_some_and(|max| attempt >= max) {
             return None;
         }
