@@ -39,6 +39,9 @@ pub mod channel;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod engine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod layer;
 pub mod memory;
 pub mod mock;

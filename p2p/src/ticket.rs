@@ -44,12 +44,15 @@ impl From<PeerAddr> for Ticket {
 
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = codec::encode(self);
-        let checksum = blake3::hash(&bytes);
-        bytes.extend_from_slice(&checksum.as_bytes()[..CHECKSUM_LEN]);
-        write!(f, "{PREFIX}{}{}", Self::VERSION, SEPARATOR)?;
-        f.write_str(&BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
+        f.write_str(&text_of(&codec::encode(self)))
     }
+}
+
+/// The text of a ticket with these bytes in it.
+pub(crate) fn text_of(fields: &[u8]) -> String {
+    let checksum = blake3::hash(fields);
+    let body = BASE32_NOPAD.encode(&[fields, &checksum.as_bytes()[..CHECKSUM_LEN]].concat()).to_ascii_lowercase();
+    format!("{PREFIX}{}{SEPARATOR}{body}", Ticket::VERSION)
 }
 
 impl FromStr for Ticket {

@@ -77,6 +77,8 @@
 
 mod config;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod handle;
 mod inbound;
 mod outbound;

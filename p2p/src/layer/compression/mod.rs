@@ -5,6 +5,8 @@
 
 mod connection;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod listener;
 mod worth;
 

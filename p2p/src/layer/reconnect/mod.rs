@@ -39,6 +39,8 @@ mod connection;
 mod dial;
 mod direction;
 mod driver;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod listener;
 pub(super) mod replace;
 mod replay;

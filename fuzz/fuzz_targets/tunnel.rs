@@ -1,0 +1,7 @@
+//! The legacy tunnel's frames.
+#![no_main]
+
+#[path = "../../tunnel-compat/tests/corpus/target.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| target::decode(bytes));
