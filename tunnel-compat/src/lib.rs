@@ -15,6 +15,7 @@
 //! - [`socket`]: WebSockets, as messages.
 //! - [`sender`]: the home's side of a tunnel server, the legacy one or ours.
 //! - [`server`]: a tunnel server at the legacy one's URL; [`legacy`]: its route to homes. [`endpoint`]: further WebSockets on it.
+//! - [`migration`]: which route a request takes, phase by phase.
 //! - [`wire`]: every message of the legacy tunnel's one WebSocket, byte for byte. No sockets, no tasks, no clock.
 //!
 //! What is written here, the real programs read; what they write, with their defects, is read here, or refused with a
@@ -24,6 +25,7 @@ pub mod connector;
 pub mod endpoint;
 pub mod http;
 pub mod legacy;
+pub mod migration;
 pub mod peer;
 mod query;
 pub mod route;

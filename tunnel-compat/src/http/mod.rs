@@ -55,6 +55,7 @@ pub use self::{
 pub(crate) use self::{
     forward::{answer, open_websocket},
     headers::strip_connection_headers,
+    route::repeatable,
     upgrade::Upgrade,
 };
 

@@ -183,8 +183,8 @@ impl Route for HttpRoute {
     }
 }
 
-/// The request once more, if nothing changes when a server sees it twice: a method that is safe, and no body.
-fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
+/// The request once more, if nothing changes when a server sees it twice: a method that is safe (RFC 9110 §9.2.1), and no body.
+pub(crate) fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     if !is_safe || !request.body().is_end_stream() {
         return None;
