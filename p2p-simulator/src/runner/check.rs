@@ -31,7 +31,7 @@ pub enum Check {
     Fresh(FreshProcess),
 }
 
-/// A program that runs one case and writes down its trace: one whose `main` is [`cli::main`](crate::cli::main), or that
+/// A program that runs one case and writes down its trace: one whose `main` is `cli::main`, or that
 /// calls [`answer`](Self::answer) by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FreshProcess {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tunnel_compat::wire::{Packet, Request, SenderText, WsResponse};
 
 /// A frame of the tunnel's WebSocket, binary or text, from either end.
-pub fn decode(bytes: &[u8]) {
+pub(crate) fn decode(bytes: &[u8]) {
     if let Ok(packet) = Packet::from_bytes(Bytes::copy_from_slice(bytes)) {
         let again = Packet::from_bytes(packet.to_bytes()).expect("it was just written");
         assert_eq!(again, packet);
