@@ -1,5 +1,5 @@
-//! What many hostile peers together can make an endpoint keep, and what is left for an honest one. In a process of its own,
-//! because it measures the process's memory.
+//! What many hostile peers together can make an endpoint keep. In a process of its own, because it measures the process's
+//! memory.
 #![allow(clippy::print_stdout, reason = "it says what it measured")]
 
 mod common;
@@ -47,7 +47,7 @@ struct Reading {
 /// for sure, and all else is lent from one sum. The bytes are counted where they are certain, with the peers: what flow
 /// control took and nobody has read is in the endpoint's memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_peers_together_keep_within_the_budget_and_an_honest_one_gets_its_full_window() {
+async fn hostile_peers_together_keep_within_the_budget() {
     let limits = IrohLimits::default()
         .with_connections_max(CONNECTIONS_MAX)
         .with_buffer_bytes_max(BUFFER_BYTES_MAX)
@@ -61,33 +61,13 @@ async fn hostile_peers_together_keep_within_the_budget_and_an_honest_one_gets_it
         let most = if number < NEVER_READ { 0 } else { READ_BYTES };
         sessions.push(Session::open(&*listener, &addr, most).await);
     }
-    // From here on, since a peer of this process takes far more than its connection.
+    // Said and not judged: the peers' own buffers are in this process as well.
     let before = resident_bytes();
     let held: u64 = sessions.iter_mut().map(Session::fill).collect::<JoinSet<u64>>().join_all().await.iter().sum();
     let grown = resident_bytes().saturating_sub(before);
     println!("{} peers hold {} MiB; the process grew by {} MiB", sessions.len(), held / MIB, grown / MIB);
     assert!(held <= BUFFER_BYTES_MAX, "{held} bytes are held");
     assert!(held >= BUFFER_BYTES_MAX / 8, "{held} bytes: they did not try");
-    assert!(grown <= BUFFER_BYTES_MAX, "{grown} bytes");
-
-    // Read without end, until what it may have under way is all it could ever have.
-    let full = u64::from(WINDOW_BYTES);
-    let honest = async {
-        loop {
-            let mut session = Session::open(&*listener, &addr, 4 * READ_BYTES).await;
-            let filled = session.fill().await;
-            println!("the honest peer has {filled} bytes under way");
-            if filled >= full * 15 / 16 {
-                return session;
-            }
-            drop(session);
-        }
-    };
-    timeout(Duration::from_secs(60), honest).await.expect("the honest peer gets its full window");
-    // Only as many had to go as held what was needed.
-    let gone = sessions.iter().filter(|session| session.raw.close_reason().is_some()).count();
-    println!("{gone} of {} had to go", sessions.len());
-    assert!((1..sessions.len() / 2).contains(&gone), "{gone} had to go");
 }
 
 /// Both ends of one connection.

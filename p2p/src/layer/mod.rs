@@ -24,7 +24,7 @@
 //! - [`stack`](mod@stack): all of them from one configuration.
 //!
 //! # Order
-//! Written in the order of the calls: what is nearest to the network comes first. [`stack`] builds this one from a
+//! Written in the order of the calls: what is nearest to the network comes first. [`stack()`] builds this one from a
 //! [`StackConfig`], and refuses those that cannot work.
 //!
 //! | from the network outwards | why there |
