@@ -35,6 +35,15 @@ pub enum Command {
     Config(ConfigCommand),
     /// Writes a configuration file that explains itself
     Init(InitArgs),
+    /// Shows how a running daemon is: rules, peers, paths, traffic, what is wrong
+    Status(StatusArgs),
+    /// Says how far a peer is: round trips, path, loss
+    Ping(PingArgs),
+    /// Says how fast a peer is: throughput in both directions, latency
+    Bench(BenchArgs),
+    /// Examines this machine's network: NAT, relays, addresses, limits; says what to do
+    #[cfg(feature = "p2p-iroh")]
+    Doctor(DoctorArgs),
     /// Connects standard input and output with a shared service, as `ssh -o ProxyCommand` wants it
     Pipe(PipeArgs),
     /// Offers files and folders to whoever has the ticket, until Ctrl-C
@@ -58,6 +67,17 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Prints the manual page
     Man(ManArgs),
+}
+
+impl Command {
+    /// Whether it prints all that it has to say, so that logs are for what goes wrong.
+    pub const fn prints_all(&self) -> bool {
+        #[cfg(feature = "p2p-iroh")]
+        if matches!(self, Self::Doctor(_)) {
+            return true;
+        }
+        matches!(self, Self::Demo(_) | Self::Status(_) | Self::Ping(_) | Self::Bench(_))
+    }
 }
 
 /// Arguments of `p2pd share`.
@@ -166,6 +186,96 @@ pub struct InitArgs {
     /// The file to write; one that is there is never overwritten. By default the one that `p2pd up` takes
     #[arg(value_name = "PATH")]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `p2pd status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Where the daemon answers: an address, or unix:PATH. By default $P2PD_ADMIN, or what the configuration file says, or
+    /// 127.0.0.1:8801 and then :8802. The token, if it asks for one, is $P2PD_ADMIN_TOKEN
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<AdminAddr>,
+    /// Prints all there is to know as JSON
+    #[arg(long, conflicts_with = "watch")]
+    pub json: bool,
+    /// Stays, and shows what changes, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// Seconds between two looks of --watch
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub period: Duration,
+    /// The configuration file; by default the one that `p2pd up` takes, if there is one
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `p2pd ping`.
+#[derive(Debug, Args)]
+pub struct PingArgs {
+    /// Whom.
+    #[command(flatten)]
+    pub measured: MeasuredArgs,
+    /// How many round trips
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
+    /// Seconds between them
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub interval: Duration,
+    /// Prints the result as JSON, and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `p2pd bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Whom.
+    #[command(flatten)]
+    pub measured: MeasuredArgs,
+    /// Seconds for each direction, up to 30
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = bench_seconds)]
+    pub seconds: Duration,
+    /// Prints the result as JSON, and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A peer that is measured.
+#[derive(Debug, Args)]
+pub struct MeasuredArgs {
+    /// The peer: a ticket, or the name or the id of one in the configuration file
+    #[arg(value_name = "PEER")]
+    pub peer: String,
+    /// The service by whose right, and within whose bandwidth, it is measured, if the ticket names several
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<ServiceName>,
+    /// The configuration file; by default the one that `p2pd up` takes, if there is one
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// How to take part in the network.
+    #[command(flatten)]
+    pub peer_args: PeerArgs,
+}
+
+/// Arguments of `p2pd doctor`.
+#[cfg(feature = "p2p-iroh")]
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Prints the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Seconds to wait for relays
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub within: Duration,
+    /// The configuration file; by default the one that `p2pd up` takes, if there is one
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// The UDP port to examine; by default any free one
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The key file to be examined with, for relays that let in by identity; only while no daemon uses it
+    #[arg(long, value_name = "PATH")]
+    pub key_file: Option<PathBuf>,
 }
 
 /// Arguments of `p2pd pipe`.
@@ -363,6 +473,11 @@ fn peer(text: &str) -> Result<PeerId, String> {
 fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.filter(|duration| *duration <= DRAIN_MAX).ok_or("expected seconds, from 0 to 86400")
+}
+
+fn bench_seconds(text: &str) -> Result<Duration, &'static str> {
+    let some = seconds(text).ok().filter(|span| !span.is_zero() && *span <= Duration::from_secs(30));
+    some.ok_or("expected seconds, more than 0 and up to 30")
 }
 
 const DRAIN_MAX: Duration = Duration::from_secs(24 * 60 * 60);

@@ -37,6 +37,20 @@ impl Console {
         writeln!(stdout, "{text}").and_then(|()| stdout.flush()).ok();
     }
 
+    /// Whether it is a terminal.
+    pub const fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Lines that the terminal shows at once; 24 where nobody knows.
+    pub fn rows(&self) -> usize {
+        #[cfg(unix)]
+        let size = rustix::termios::tcgetwinsize(io::stdout()).map(|size| usize::from(size.ws_row)).ok();
+        #[cfg(not(unix))]
+        let size = None;
+        size.filter(|rows| *rows > 0).unwrap_or(24)
+    }
+
     /// Whether somebody watches, so that progress is worth drawing.
     pub fn is_watched(&self) -> bool {
         self.terminal && io::stderr().is_terminal()

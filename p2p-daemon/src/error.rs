@@ -51,6 +51,26 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// A running daemon did not answer.
+    #[error("no answer from p2pd at {place}: {problem}")]
+    Ask {
+        /// Where it was asked.
+        place: String,
+        /// Why there is none, and what to do.
+        problem: String,
+    },
+    /// What stands for no peer.
+    #[error("{why}")]
+    Peer {
+        /// Why not.
+        why: String,
+    },
+    /// A peer was not measured.
+    #[error("{problem}")]
+    Measure {
+        /// Why not.
+        problem: String,
+    },
     /// Files were not sent or received.
     #[error("{problem}")]
     Transfer {
@@ -166,6 +186,7 @@ impl Error {
             | Self::Rules { .. }
             | Self::Config(_)
             | Self::ServiceName { .. }
+            | Self::Peer { .. }
             | Self::ServiceChoice { .. }
             | Self::AdminNotLoopback { .. }
             | Self::Unsupported { .. }
@@ -176,6 +197,8 @@ impl Error {
             | Self::File { .. }
             | Self::Pipe { .. }
             | Self::Transfer { .. }
+            | Self::Ask { .. }
+            | Self::Measure { .. }
             | Self::NoHome
             | Self::P2P(_)
             | Self::Relay { .. }

@@ -15,8 +15,8 @@
 //! - [`reload`]: another configuration while it runs.
 //! - [`forward`]: connections and datagrams between peers. [`http`]: requests by host and path. [`proxy`]: SOCKS5 and
 //!   `CONNECT`.
-//! - [`transfer`]: files and folders.
-//! - [`admin`]: `/metrics`, `/livez`, `/readyz`.
+//! - [`transfer`]: files and folders. `measure`: round trips and throughput.
+//! - [`admin`]: `/metrics`, `/livez`, `/readyz`; `ask`: the same from another process.
 //! - `relay`: a relay of one's own, with the feature `p2p-iroh`.
 //! - [`demo`]: all of it on one machine.
 //! - [`command`]: what `share`, `connect` and the others do. [`cli`]: their arguments.
@@ -27,6 +27,7 @@
 mod accept;
 pub mod access;
 pub mod admin;
+mod ask;
 pub mod cli;
 pub mod command;
 pub mod config;
@@ -37,6 +38,7 @@ mod error;
 pub mod forward;
 pub mod http;
 pub mod logging;
+mod measure;
 pub mod open_files;
 pub mod proxy;
 #[cfg(feature = "p2p-iroh")]

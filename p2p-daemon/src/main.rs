@@ -3,18 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use p2p_daemon::{
-    Error,
-    cli::{Cli, Command},
-    command, logging, open_files,
-};
+use p2p_daemon::{Error, cli::Cli, command, logging, open_files};
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     open_files::raise_limit();
-    // What a demonstration has to say, it prints.
-    logging::init(if matches!(cli.command, Command::Demo(_)) { LevelFilter::WARN } else { LevelFilter::INFO });
+    logging::init(if cli.command.prints_all() { LevelFilter::WARN } else { LevelFilter::INFO });
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

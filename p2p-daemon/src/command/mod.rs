@@ -3,13 +3,17 @@
 
 mod config;
 mod connect;
+#[cfg(feature = "p2p-iroh")]
+mod doctor;
 mod id;
 mod manual;
+mod measure;
 mod pipe;
 #[cfg(feature = "p2p-iroh")]
 mod relay;
 mod send;
 mod share;
+mod status;
 mod ticket;
 mod up;
 
@@ -44,6 +48,11 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Up(args) => up::up(args, console).await,
         Command::Config(command) => config::config(command, console),
         Command::Init(args) => config::init(args, console),
+        Command::Status(args) => status::status(args, console).await,
+        Command::Ping(args) => measure::ping(args, console).await,
+        Command::Bench(args) => measure::bench(args, console).await,
+        #[cfg(feature = "p2p-iroh")]
+        Command::Doctor(args) => doctor::doctor(args, console).await,
         Command::Pipe(args) => pipe::pipe(args).await,
         Command::Send(args) => send::send(args, console).await,
         Command::Recv(args) => send::recv(args, console).await,

@@ -40,6 +40,15 @@ impl Config {
         Ok(rules)
     }
 
+    /// The peer that a name, an id or a ticket stands for, and what its ticket says that it shares.
+    ///
+    /// # Errors
+    /// If it stands for nobody.
+    pub(crate) fn peer(&self, text: &str) -> Result<(Remote, Vec<Offer>), Error> {
+        let known = known(text, &self.peers()?).map_err(|why| Error::Peer { why })?;
+        Ok((known.remote, known.offers))
+    }
+
     fn peers(&self) -> Result<BTreeMap<String, Known>, ConfigProblem> {
         let mut ids = BTreeSet::new();
         let mut peers = BTreeMap::new();

@@ -203,22 +203,30 @@ impl Daemon {
         self.0.active.read().local_addr(rule)
     }
 
-    /// Opens a stream to a service of a peer, without any rule. Waits for as long as the peer cannot be reached but may be.
+    /// Connects with a peer, without any rule. Waits for as long as the peer cannot be reached but may be.
     ///
     /// # Errors
-    /// What no other dial will change; and if the peer does not take the stream.
-    pub(crate) async fn open(&self, remote: Remote, service: ServiceName) -> Result<Opened, Error> {
+    /// What no other dial will change.
+    pub(crate) async fn dial(&self, remote: Remote) -> Result<Dialled, Error> {
         let link = Link::start(&self.0, remote);
         let mut state = link.state();
         let known = state.wait_for(|state| matches!(state, LinkState::Up { .. } | LinkState::Failed { .. })).await;
         if let Ok(LinkState::Failed { error }) = known {
             return Err(error.into());
         }
-        let broke = |failure: Failure| Error::Pipe { problem: p2p::chain(&failure).to_string() };
         let session = link.session().await.map_err(broke)?;
+        Ok(Dialled { session, _link: link })
+    }
+
+    /// Opens a stream to a service of a peer, without any rule, as [`dial`](Self::dial) connects.
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial); and if the peer does not take the stream.
+    pub(crate) async fn open(&self, remote: Remote, service: ServiceName) -> Result<Opened, Error> {
+        let dialled = self.dial(remote).await?;
         let header = Header { service, kind: Kind::Bytes { port_offset: 0 } };
-        let (stream, _token) = session.open(&header).await.map_err(broke)?;
-        Ok(Opened { stream, _token, _link: link })
+        let (stream, _token) = dialled.session.open(&header).await.map_err(broke)?;
+        Ok(Opened { stream, _token, _dialled: dialled })
     }
 
     /// Waits for the shutdown; then lets what is open end within its drain, and ends the rest. Says how many those were.
@@ -365,12 +373,23 @@ impl fmt::Debug for Inner {
     }
 }
 
+/// A connection with a peer, and what keeps it.
+#[derive(Debug)]
+pub(crate) struct Dialled {
+    pub(crate) session: Arc<Session>,
+    _link: Arc<Link>,
+}
+
 /// A stream, and what keeps its connection.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) stream: BiStream,
     _token: TaskTrackerToken,
-    _link: Arc<Link>,
+    _dialled: Dialled,
+}
+
+fn broke(failure: Failure) -> Error {
+    Error::Pipe { problem: p2p::chain(&failure).to_string() }
 }
 
 /// Streams of all peers and all local connections at once. Of peers' the next is reset as busy; a local connection waits.

@@ -6,6 +6,7 @@ use p2p::{RecvStream, SendStream, StreamError};
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::ServiceName;
+use crate::measure::Task;
 
 /// The header. See [the module](super#on-the-wire) for its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) enum Kind {
     /// The bytes of one connection to a destination of the peer's choice, `HOST:PORT`. A byte 0 answers once it is
     /// connected.
     Proxy { destination: String },
+    /// No service's bytes, but those of a measurement.
+    Measure { task: Task },
 }
 
 /// Why a stream has no header.
@@ -39,6 +42,8 @@ pub(crate) enum HeaderError {
     Name,
     #[error("a destination that is no text")]
     Destination,
+    #[error("a measurement of kind {0}, which is not known")]
+    Task(u8),
     #[error("the stream ended within its header, or it came too late")]
     Cut,
 }
@@ -60,7 +65,7 @@ impl Header {
             return Err(HeaderError::Version(version));
         }
         let kind = u8(recv).await?;
-        if ![BYTES, UDP, PROXY].contains(&kind) {
+        if ![BYTES, UDP, PROXY, MEASURE].contains(&kind) {
             return Err(HeaderError::Kind(kind));
         }
         let service = Self::read_name(recv).await?;
@@ -70,7 +75,11 @@ impl Header {
                 port_offset: u16(recv).await?,
                 channel: recv.read_u32().await.map_err(|_| HeaderError::Cut)?,
             },
-            _ => Kind::Proxy { destination: Self::read_destination(recv).await? },
+            PROXY => Kind::Proxy { destination: Self::read_destination(recv).await? },
+            _ => {
+                let code = u8(recv).await?;
+                Kind::Measure { task: Task::from_code(code).ok_or(HeaderError::Task(code))? }
+            }
         };
         Ok(Self { service, kind })
     }
@@ -108,6 +117,7 @@ impl Header {
                 let len = u16::try_from(destination.len()).expect("a destination was checked where it was read");
                 (PROXY, [&len.to_be_bytes()[..], destination.as_bytes()].concat())
             }
+            Kind::Measure { task } => (MEASURE, vec![task.code()]),
         };
         [&[VERSION, kind, len], name, &rest].concat()
     }
@@ -126,6 +136,7 @@ const VERSION: u8 = 2;
 const BYTES: u8 = 1;
 const UDP: u8 = 2;
 const PROXY: u8 = 3;
+const MEASURE: u8 = 4;
 
 /// Bytes of the longest destination: a name of DNS, a colon and a port.
 pub(crate) const DESTINATION_BYTES_MAX: usize = 253 + 6;
@@ -160,6 +171,7 @@ mod tests {
             (Kind::Bytes { port_offset: 2 }, &b"\x02\x01\x03web\x00\x02"[..]),
             (Kind::Udp { port_offset: 0, channel: 6 }, b"\x02\x02\x03web\x00\x00\x00\x00\x00\x06"),
             (Kind::Proxy { destination: "a.b:80".into() }, b"\x02\x03\x03web\x00\x06a.b:80"),
+            (Kind::Measure { task: Task::Upload }, b"\x02\x04\x03web\x02"),
         ] {
             let header = Header { service: "web".parse().unwrap(), kind };
             let bytes = [&header.to_bytes()[..], b"GET / "].concat();
@@ -181,6 +193,7 @@ mod tests {
             (b"\x02\x01\x04web", "ended within"),
             (b"\x02\x03\x03web\xff\xff", "destination"),
             (b"\x02\x03\x03web\x00\x02\xff\xfe", "destination"),
+            (b"\x02\x04\x03web\x03", "measurement of kind 3"),
         ] {
             let error = read(bytes).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -18,12 +18,13 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | the header's version: 2 |
-//! | 1 | what the stream carries: 1 bytes, 2 the flows of a UDP socket, 3 bytes to a destination |
+//! | 1 | what the stream carries: 1 bytes, 2 the flows of a UDP socket, 3 bytes to a destination, 4 a measurement |
 //! | 1 | bytes of the service's name: 1 to 63 |
 //! | as many | the name: `a-z`, `0-9`, `-`, `_`, `.` |
 //! | 2 | kinds 1 and 2: which port of the service's range, from 0 |
 //! | 4 | kind 2: the channel's number, see `udp` |
 //! | 2, and as many | kind 3: the destination, `HOST:PORT` |
+//! | 1 | kind 4: which, see [`measure`](crate::measure) |
 //!
 //! Nothing answers the header, but for kind 3, where a byte 0 says that the destination is connected. What follows, and
 //! all that comes back, are the connection's own bytes. A side that cannot go on resets its direction and stops the other
@@ -73,7 +74,7 @@ use p2p::{ConnectionConfig, ProtocolId};
 #[cfg(unix)]
 pub(crate) use self::listen::UnixFile;
 pub(crate) use self::{
-    copy::{COPY_BYTES, copy},
+    copy::{COPY_BYTES, abandon, copy},
     failure::{Failure, Reason},
     header::{DESTINATION_BYTES_MAX, Header, Kind},
     link::Link,

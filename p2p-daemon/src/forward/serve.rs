@@ -114,6 +114,10 @@ async fn try_forward(
             stream.send.write_all(&[0]).await?;
             copy(local, stream, shared).await
         }
+        (_, Kind::Measure { task }) => {
+            crate::measure::serve(task, take(), meter).await;
+            Ok(())
+        }
         // Asked for in a way that it is not shared in, it is not there.
         _ => Err(Failure::UnknownService),
     }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "p2p-iroh")]
 mod admin;
+#[cfg(all(feature = "p2p-iroh", unix))]
+mod ask;
 #[cfg(feature = "p2p-iroh")]
 mod bad_input;
 mod demo;
