@@ -15,6 +15,7 @@
 //! - [`socket`]: WebSockets, as messages.
 //! - [`sender`]: the home's side of a tunnel server, the legacy one or ours.
 //! - [`server`]: a tunnel server at the legacy one's URL; [`legacy`]: its route to homes. [`endpoint`]: further WebSockets on it.
+//! - [`gateway`]: beside an app, the home's API on loopback; an app's way over a tunnel server.
 //! - [`migration`]: which route a request takes, phase by phase.
 //! - [`wire`]: every message of the legacy tunnel's one WebSocket, byte for byte. No sockets, no tasks, no clock.
 //!
@@ -23,6 +24,7 @@
 
 pub mod connector;
 pub mod endpoint;
+pub mod gateway;
 pub mod http;
 pub mod legacy;
 pub mod migration;

@@ -28,6 +28,7 @@ use http::{Request, Response};
 use p2p::{Runtime, RuntimeExt};
 use parking_lot::Mutex;
 
+pub(crate) use self::request::for_wire;
 use self::{app::AppSocket, exchange::Pending, home::Home};
 use crate::{
     route::{Body, ClientId, Failure, Route, RouteError},

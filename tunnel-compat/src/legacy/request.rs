@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// A request in both forms.
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// With no number yet.
-    pub(super) request: HttpRequest,
+    pub(crate) request: HttpRequest,
     /// As it came.
-    pub(super) original: Request<Body>,
+    pub(crate) original: Request<Body>,
 }
 
 /// Says a request in the tunnel's words.
@@ -30,7 +30,7 @@ pub(super) struct Wanted {
 /// # Errors
 /// 413 for a body of more than 256 KiB and 415 for one that is not JSON, which the legacy home side would lose, and 501 for a
 /// method that it does not know; with the request, whole.
-pub(super) async fn for_wire(request: Request<Body>) -> Result<Wanted, RouteError> {
+pub(crate) async fn for_wire(request: Request<Body>) -> Result<Wanted, RouteError> {
     let Some(method) = method_of(request.method()) else {
         let reason = format!("the legacy tunnel has no method {}", request.method());
         return Err(refuse(StatusCode::NOT_IMPLEMENTED, reason, request));

@@ -8,7 +8,6 @@ use p2p::{Instant, Runtime};
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use super::SenderConfig;
 use crate::{
     connector::Connector,
     http::{HttpRoute, HttpRouteConfig},
@@ -52,7 +51,7 @@ pub async fn register(
 
 /// The signature that opens sockets, got when it is needed.
 #[derive(Debug)]
-pub(super) struct Signatures {
+pub(crate) struct Signatures {
     route: HttpRoute,
     client: ClientId,
     access_token: Secret,
@@ -72,19 +71,27 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Signatures {
-    pub(super) fn new(config: &SenderConfig, connector: Arc<dyn Connector>, runtime: Arc<dyn Runtime>) -> Self {
+    /// Of `client`, from `host`; an answer may take `times.0`, and a signature is used for `times.1`.
+    pub(crate) fn new(
+        host: Authority,
+        client: ClientId,
+        access_token: String,
+        (timeout, age_max): (Duration, Duration),
+        connector: Arc<dyn Connector>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Self {
         Self {
-            route: route_to(connector, config.host.clone(), config.connect_timeout, runtime.clone()),
-            client: config.client.clone(),
-            access_token: Secret(config.access_token.clone()),
-            age_max: config.signature_age_max,
+            route: route_to(connector, host, timeout, runtime.clone()),
+            client,
+            access_token: Secret(access_token),
+            age_max,
             runtime,
             current: Mutex::default(),
         }
     }
 
     /// The present one, or a new one if that is too old.
-    pub(super) async fn get(&self) -> Result<String, AuthError> {
+    pub(crate) async fn get(&self) -> Result<String, AuthError> {
         let now = self.runtime.now();
         let current = self.current.lock().clone();
         if let Some((Secret(signature), since)) = current
@@ -98,7 +105,7 @@ impl Signatures {
     }
 
     /// The server does not know that one: the next is a new one.
-    pub(super) fn forget(&self, refused: &str) {
+    pub(crate) fn forget(&self, refused: &str) {
         self.current.lock().take_if(|(Secret(signature), _)| signature == refused);
     }
 }

@@ -23,8 +23,9 @@ use p2p::{Instant, Runtime, RuntimeExt, Watch, WatchSender, layer::reconnect::Ba
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+pub(crate) use self::auth::Signatures;
 pub use self::auth::{AuthError, register};
-use self::{apps::Apps, auth::Signatures, exchange::Exchanges};
+use self::{apps::Apps, exchange::Exchanges};
 use crate::{
     connector::Connector,
     query,
@@ -138,7 +139,14 @@ impl Sender {
             exchanges: Mutex::default(),
             apps: Mutex::default(),
         };
-        let signatures = Signatures::new(&config, connector.clone(), runtime.clone());
+        let signatures = Signatures::new(
+            config.host.clone(),
+            config.client.clone(),
+            config.access_token.clone(),
+            (config.connect_timeout, config.signature_age_max),
+            connector.clone(),
+            runtime.clone(),
+        );
         let status = WatchSender::new(SenderStatus::Connecting(None));
         Self { config, connector, runtime, signatures, status, shared: Arc::new(shared) }
     }

@@ -9,18 +9,18 @@ use crate::{query, route::ClientId};
 /// The legacy server looks at `clientId` twice, and differently: with two of them, or one in another case, a caller passes the
 /// guard as one client and reaches another's home. Here such a query is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Query {
-    pub(super) client: Option<ClientId>,
-    pub(super) signature: Option<String>,
-    pub(super) magic_token: Option<String>,
-    pub(super) sender: Option<String>,
+pub(crate) struct Query {
+    pub(crate) client: Option<ClientId>,
+    pub(crate) signature: Option<String>,
+    pub(crate) magic_token: Option<String>,
+    pub(crate) sender: Option<String>,
     /// The rest, as it was.
-    pub(super) rest: String,
+    pub(crate) rest: String,
 }
 
 /// What is wrong with a query.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum QueryError {
+pub(crate) enum QueryError {
     #[error("{0} is given twice, or in another case: expected it once, as {0}")]
     Ambiguous(&'static str),
     #[error("{0}")]
@@ -32,7 +32,7 @@ const OURS: [(&str, Option<&str>); 4] =
     [("clientId", None), ("signature", None), ("magicToken", Some("/auth/magic-token")), ("sender", Some("/ws"))];
 
 impl Query {
-    pub(super) fn of(uri: &Uri) -> Result<Self, QueryError> {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, QueryError> {
         let mut ours: [Option<String>; 4] = Default::default();
         let mut rest = Vec::new();
         for (pair, name, value) in query::raw_pairs(uri.query().unwrap_or("")) {
@@ -55,7 +55,7 @@ impl Query {
     }
 
     /// The path with what is the home's of the query.
-    pub(super) fn uri_for_home(&self, path: &str) -> Option<Uri> {
+    pub(crate) fn uri_for_home(&self, path: &str) -> Option<Uri> {
         let text = if self.rest.is_empty() { path.to_owned() } else { format!("{path}?{}", self.rest) };
         text.parse().ok()
     }

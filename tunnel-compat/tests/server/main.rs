@@ -5,6 +5,7 @@
 mod apps;
 #[path = "../common/mod.rs"]
 mod common;
+mod gateway;
 mod requests;
 mod responses;
 mod security;

@@ -17,7 +17,7 @@ use crate::{
     tunnel::{Tunnel, run},
 };
 
-async fn start(tunnel: &Tunnel) -> Arc<Server> {
+pub async fn start(tunnel: &Tunnel) -> Arc<Server> {
     let runtime = &tunnel.runtime;
     let server = Server::new(runtime);
     let route = to_server(start_piped(server.clone(), runtime), runtime);
