@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use p2p::PeerId;
 
-use crate::{admin::AdminAddr, forward::ServiceName, rule::Bandwidth};
+use crate::{admin::AdminAddr, forward::ServiceName, logging::LogFormat, rule::Bandwidth};
 
 /// Shares a local service with a peer, and reaches a peer's service, through NATs and without a server in between.
 ///
@@ -19,6 +19,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// How to write logs on stderr; with `json`, `p2pd up` prints nothing on stdout
+    #[arg(long, global = true, value_name = "FORMAT", env = "P2PD_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 /// The commands.
@@ -496,6 +499,8 @@ Environment:
   P2P_IMPLEMENTATION   iroh, or simulator, which only `p2pd demo` can use
   P2PD_CONFIG          the configuration file, like --config
   P2PD_ADMIN           like --admin; so P2PD_DRAIN, P2PD_GRACE, and P2PD_WATCH for daemon.watch, of `p2pd up`
+  P2PD_LOG_FORMAT      text or json, like --log-format
+  P2PD_ADMIN_TOKEN     what who asks the admin interface has to have
   RUST_LOG             what to log on stderr, like debug or p2p_daemon=trace
   NO_COLOR             set to print without colours
 Flags come before the environment.";

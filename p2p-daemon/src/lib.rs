@@ -22,6 +22,7 @@
 //! - [`command`]: what `share`, `connect` and the others do. [`cli`]: their arguments.
 //! - [`stack`]: the provider and its layers.
 //! - [`Shutdown`], [`Error`], [`Console`], [`logging`]: the end, what goes wrong, what a person reads, what is logged.
+//! - `notify`: what systemd is told.
 //! - [`open_files`]: how many connections there can be. `accept`: a TCP listener that survives a shortage of file descriptors.
 
 mod accept;
@@ -39,6 +40,7 @@ pub mod forward;
 pub mod http;
 pub mod logging;
 mod measure;
+mod notify;
 pub mod open_files;
 pub mod proxy;
 #[cfg(feature = "p2p-iroh")]

@@ -3,17 +3,27 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use p2p_daemon::{Error, cli::Cli, command, logging, open_files};
+use p2p_daemon::{
+    Error,
+    cli::Cli,
+    command,
+    logging::{self, LogFormat},
+    open_files,
+};
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     open_files::raise_limit();
-    logging::init(if cli.command.prints_all() { LevelFilter::WARN } else { LevelFilter::INFO });
+    logging::init(if cli.command.prints_all() { LevelFilter::WARN } else { LevelFilter::INFO }, cli.log_format);
+    let format = cli.log_format;
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error);
+            match format {
+                LogFormat::Text => report(&error),
+                LogFormat::Json => tracing::error!(exit_code = error.exit_code(), "{}", p2p::chain(&error)),
+            }
             ExitCode::from(error.exit_code())
         }
     }

@@ -13,6 +13,7 @@ use crate::{
     config::{self, ADMIN_PORT_CONNECT},
     console::{duration, short},
     forward::{LinkState, Offer, ServiceName},
+    notify::Manager,
     rule::{ConnectRule, Listen, Remote, Rules},
 };
 
@@ -44,6 +45,7 @@ async fn forward(running: &Running, rules: Rules, args: ConnectArgs, console: Co
     }
     say_admin(admin.as_ref(), console);
     console.line("Ctrl-C ends it.");
+    let _told = Manager::of_process().follow(daemon);
 
     // All rules have the one peer.
     let link = rules.connects.first().and_then(|rule| daemon.link(&rule.name));

@@ -32,6 +32,7 @@ use crate::{
     cli::{Cli, Command},
     config::admin_token,
     demo,
+    logging::LogFormat,
     rule::{Remote, Rules},
     stack::Stack,
 };
@@ -45,6 +46,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Share(args) => share::share(args, console).await,
         Command::Connect(args) => connect::connect(args, console).await,
+        // A line for people among objects is one that no program can read.
+        Command::Up(args) if cli.log_format == LogFormat::Json => up::up(args, Console::silent()).await,
         Command::Up(args) => up::up(args, console).await,
         Command::Config(command) => config::config(command, console),
         Command::Init(args) => config::init(args, console),

@@ -11,6 +11,7 @@ use crate::{
     config::{self, ADMIN_PORT_SHARE},
     console::short,
     forward::ServiceName,
+    notify::Manager,
     rule::{Rules, ShareRule, Target},
 };
 
@@ -39,6 +40,7 @@ async fn serve(running: &Running, rules: Rules, args: ShareArgs, console: Consol
     }
     say_admin(admin.as_ref(), console);
     console.line("Ctrl-C ends it.");
+    let _told = Manager::of_process().follow(daemon);
     daemon.run().await;
     Ok(())
 }

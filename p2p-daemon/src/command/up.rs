@@ -13,7 +13,8 @@ use crate::{
     cli::UpArgs,
     config::{ADMIN_PORT_SHARE, Config, Flags, Watcher, admin, default_config_file},
     console::short,
-    reload::Reloader,
+    notify::Manager,
+    reload::{Reloaded, Reloader},
 };
 
 pub(super) async fn up(args: UpArgs, console: Console) -> Result<(), Error> {
@@ -37,14 +38,20 @@ pub(super) async fn up(args: UpArgs, console: Console) -> Result<(), Error> {
         .until_the_end(async {
             running.apply(rules).await?;
             let reloader = Reloader::new(running.daemon.clone(), file.clone(), flags, &config);
-            let admin = running.admin(admin(admin_addr, ADMIN_PORT_SHARE), controls(&reloader)).await?;
+            let manager = Manager::of_process();
+            let admin = running.admin(admin(admin_addr, ADMIN_PORT_SHARE), controls(&reloader, &manager)).await?;
             say(&running.daemon, &file, console);
             say_admin(admin.as_ref(), console);
             console.line("Ctrl-C ends it.");
+            let status = running.daemon.status();
+            info!(peer = %status.peer, file = %file.display(), rules = status.rules.len(), "Running.");
+            // From here on a SIGHUP reloads; before READY=1, so that one sent right after it does not end the process.
+            let hangup = Hangup::new()?;
             let watcher = settings.watch.then(|| Watcher::new(&file));
+            let _told = manager.follow(&running.daemon);
             p2p::select! {
                 _ = running.daemon.run() => Ok(()),
-                never = reload_when_told(reloader, watcher, console) => never,
+                never = reload_when_told(reloader, watcher, hangup, manager, console) => never,
             }
         })
         .await
@@ -81,25 +88,40 @@ fn say(daemon: &Daemon, file: &std::path::Path, console: Console) {
 }
 
 /// `POST /reload` does what a SIGHUP does.
-fn controls(reloader: &Reloader) -> Controls {
-    let reloader = reloader.clone();
+fn controls(reloader: &Reloader, manager: &Manager) -> Controls {
+    let (reloader, manager) = (reloader.clone(), manager.clone());
     Controls::default().with_reload(move || {
-        let reloader = reloader.clone();
+        let (reloader, manager) = (reloader.clone(), manager.clone());
         async move {
-            reloader.reload().await.map(|reloaded| reloaded.to_string()).map_err(|error| chain(&error).to_string())
+            reload(&reloader, &manager)
+                .await
+                .map(|reloaded| reloaded.to_string())
+                .map_err(|error| chain(&error).to_string())
         }
     })
 }
 
+async fn reload(reloader: &Reloader, manager: &Manager) -> Result<Reloaded, Error> {
+    manager.reloading();
+    let result = reloader.reload().await;
+    manager.ready();
+    result
+}
+
 /// Takes the file again at each SIGHUP and whenever it has changed. Never ends.
-async fn reload_when_told(reloader: Reloader, mut watcher: Option<Watcher>, console: Console) -> Result<(), Error> {
-    let mut hangup = Hangup::new()?;
+async fn reload_when_told(
+    reloader: Reloader,
+    mut watcher: Option<Watcher>,
+    mut hangup: Hangup,
+    manager: Manager,
+    console: Console,
+) -> Result<(), Error> {
     loop {
         p2p::select! {
             () = hangup.recv() => {}
             () = changed(&mut watcher) => {}
         }
-        match reloader.reload().await {
+        match reload(&reloader, &manager).await {
             Ok(reloaded) => {
                 console.line(format_args!("{} {reloaded}.", console.green("Reloaded:")));
                 info!(applied = %reloaded.applied, "The configuration was read again.");

@@ -1,7 +1,8 @@
 //! The variables that are no keys of the file, and where things are unless told otherwise.
 //!
 //! This is the only module here that reads variables: `HOME`, `XDG_DATA_HOME`, `XDG_CONFIG_HOME`, `P2PD_CONFIG`,
-//! `P2PD_ADMIN_TOKEN`, `NO_COLOR`, `RUST_LOG`. The rest go through [`process_vars`](p2p_providers::process_vars).
+//! `P2PD_ADMIN_TOKEN`, `NO_COLOR`, `RUST_LOG`, and those by which a service manager can be told things: `NOTIFY_SOCKET`,
+//! `WATCHDOG_USEC`, `WATCHDOG_PID`. The rest go through [`process_vars`](p2p_providers::process_vars).
 
 use std::{
     env,
@@ -89,6 +90,18 @@ pub fn default_config_file() -> Result<PathBuf, Error> {
 /// What who asks the admin interface has to have: `P2PD_ADMIN_TOKEN`.
 pub(crate) fn admin_token() -> Option<String> {
     env::var("P2PD_ADMIN_TOKEN").ok().filter(|token| !token.is_empty())
+}
+
+/// Where a service manager wants to be told things, as sd_notify(3) has it.
+pub(crate) fn notify_socket() -> Option<std::ffi::OsString> {
+    env::var_os("NOTIFY_SOCKET")
+}
+
+/// Within which time it wants to hear again and again that this process lives, as sd_watchdog_enabled(3) has it.
+pub(crate) fn watchdog() -> Option<std::time::Duration> {
+    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+    let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0).map(std::time::Duration::from_micros)
 }
 
 /// Whether the person wants no colours (<https://no-color.org>).

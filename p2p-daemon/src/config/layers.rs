@@ -107,7 +107,7 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 /// Variables with a meaning of their own.
-const OTHERS: [&str; 2] = ["P2PD_CONFIG", "P2PD_ADMIN_TOKEN"];
+const OTHERS: [&str; 3] = ["P2PD_CONFIG", "P2PD_ADMIN_TOKEN", "P2PD_LOG_FORMAT"];
 
 /// The key that a variable stands for.
 fn key_of(name: &str) -> Option<String> {

@@ -34,6 +34,6 @@ pub use self::{
     template::TEMPLATE,
 };
 pub(crate) use self::{
-    environment::{admin, admin_token, log_filter, no_color, provider},
+    environment::{admin, admin_token, log_filter, no_color, notify_socket, provider, watchdog},
     watch::Watcher,
 };

@@ -17,6 +17,8 @@ mod files;
 mod forwarding;
 mod manual;
 #[cfg(all(feature = "p2p-iroh", unix))]
+mod notify;
+#[cfg(all(feature = "p2p-iroh", unix))]
 mod page;
 #[cfg_attr(not(feature = "p2p-iroh"), expect(dead_code, reason = "only the demo runs without iroh"))]
 mod process;
