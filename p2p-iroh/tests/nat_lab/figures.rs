@@ -2,14 +2,24 @@
 
 use std::{fmt, time::Duration};
 
-/// Named durations, in the order they were taken.
+use crate::expectation::PathKind;
+
+/// Named durations, in the order they were taken, and the path they were taken on.
 #[derive(Debug, Default)]
-pub(crate) struct Figures(Vec<(&'static str, Duration)>);
+pub(crate) struct Figures {
+    path: Option<PathKind>,
+    times: Vec<(&'static str, Duration)>,
+}
 
 impl Figures {
+    /// Of a connection that started on that path.
+    pub(crate) fn over(path: PathKind) -> Self {
+        Self { path: Some(path), times: Vec::new() }
+    }
+
     /// Adds one measurement.
     pub(crate) fn add(&mut self, name: &'static str, value: Duration) {
-        self.0.push((name, value));
+        self.times.push((name, value));
     }
 
     /// Adds one measurement to a value that is still being built.
@@ -17,21 +27,39 @@ impl Figures {
         self.add(name, value);
         self
     }
+
+    /// The path, where one was looked at.
+    pub(crate) fn path(&self) -> Option<PathKind> {
+        self.path
+    }
+
+    /// All measurements.
+    pub(crate) fn times(&self) -> &[(&'static str, Duration)] {
+        &self.times
+    }
 }
 
 impl fmt::Display for Figures {
-    /// Writes `first byte 3.6 ms, direct 12 ms`: three digits at most, since none of them is worth more.
+    /// Writes `first byte 3.6 ms, direct 12 ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (name, value)) in self.0.iter().enumerate() {
+        for (index, (name, value)) in self.times.iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
-            let seconds = value.as_secs_f64();
-            write!(f, "{separator}{name} ")?;
-            match seconds {
-                ..0.01 => write!(f, "{:.1} ms", seconds * 1e3)?,
-                ..1.0 => write!(f, "{:.0} ms", seconds * 1e3)?,
-                _ => write!(f, "{seconds:.1} s")?,
-            }
+            write!(f, "{separator}{name} {}", Rounded(*value))?;
         }
         Ok(())
+    }
+}
+
+/// A duration in three digits at most, since none of them is worth more.
+pub(crate) struct Rounded(pub(crate) Duration);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        match seconds {
+            ..0.01 => write!(f, "{:.1} ms", seconds * 1e3),
+            ..1.0 => write!(f, "{:.0} ms", seconds * 1e3),
+            _ => write!(f, "{seconds:.1} s"),
+        }
     }
 }

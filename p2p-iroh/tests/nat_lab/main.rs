@@ -10,6 +10,7 @@
 //! ```text
 //! cargo test -p p2p-iroh --test nat_lab                    # everything, one scenario after the other
 //! cargo test -p p2p-iroh --test nat_lab -- strict --list   # which scenarios have `strict` in their name
+//! cargo test -p p2p-iroh --test nat_lab -- --table --repeats 3   # medians of three, into docs/NAT_LAB.md
 //! ```
 //!
 //! Without the privileges it needs, it says what is missing and skips; `NAT_LAB=required` makes that a failure.
@@ -21,7 +22,7 @@
 //! - [`peer`]: the one file that knows whose connections are tested; [`pair`]: two connected peers.
 //! - [`sink`]: where everything ends that an endpoint sends to somebody it was not told of.
 //! - [`faults`]: what can go wrong on purpose; [`steady`]: traffic meanwhile; [`scenarios`]: what has to hold then;
-//!   [`figures`]: what is measured.
+//!   [`figures`]: what is measured; [`table`] and [`picture`]: how `docs/NAT_LAB.md` tells it.
 
 // Like libtest's own, this program's output is its purpose.
 #![allow(clippy::print_stdout)]
@@ -35,9 +36,15 @@ mod faults;
 #[cfg(target_os = "linux")]
 mod figures;
 #[cfg(target_os = "linux")]
+#[path = "../../../p2p-simulator/tests/reconnect/killable.rs"]
+#[allow(dead_code, reason = "the lab only kills")]
+mod killable;
+#[cfg(target_os = "linux")]
 mod pair;
 #[cfg(target_os = "linux")]
 mod peer;
+#[cfg(target_os = "linux")]
+mod picture;
 #[cfg(target_os = "linux")]
 mod relay;
 #[cfg(target_os = "linux")]
@@ -52,6 +59,8 @@ mod shell;
 mod sink;
 #[cfg(target_os = "linux")]
 mod steady;
+#[cfg(target_os = "linux")]
+mod table;
 #[cfg(target_os = "linux")]
 mod topology;
 

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use p2p::Path;
 
 use crate::{
-    expectation::NatKind,
+    expectation::{NatKind, PathKind},
     figures::Figures,
     peer::{Connection, Peer},
     topology::Topology,
@@ -29,7 +29,8 @@ pub(crate) struct Pair {
     /// The accepting end, for what only it can see.
     pub(crate) accepted: Connection,
     // Before the lab that they are in.
-    _peers: [Peer; 2],
+    pub(crate) dialler: Peer,
+    pub(crate) acceptor: Peer,
     pub(crate) topology: Topology,
 }
 
@@ -62,7 +63,7 @@ impl Pair {
 
     async fn of(dialler: Peer, acceptor: Peer, topology: Topology) -> Result<Self> {
         let (connection, accepted) = dialler.dial(&acceptor).await?;
-        Ok(Self { connection, accepted, topology, _peers: [dialler, acceptor] })
+        Ok(Self { connection, accepted, topology, dialler, acceptor })
     }
 
     /// Builds a lab, connects its peers and waits until both ends use a direct path.
@@ -87,7 +88,7 @@ impl Pair {
             self.connection.wait_for_path(Path::is_direct, DIRECT_MAX),
             self.accepted.wait_for_path(Path::is_direct, DIRECT_MAX),
         )?;
-        Ok(Figures::default().with("first byte", first_byte).with("direct", direct))
+        Ok(Figures::over(PathKind::Direct).with("first byte", first_byte).with("direct", direct))
     }
 
     /// Waits for the first byte, then makes sure that the path stays relayed, and works.
@@ -98,7 +99,7 @@ impl Pair {
         }
         self.connection.wait_for_path(is_relayed, RELAYED_FOR).await?;
         self.connection.echo(FIRST_BYTE_MAX).await?;
-        Ok(Figures::default().with("first byte", first_byte))
+        Ok(Figures::over(PathKind::Relayed).with("first byte", first_byte))
     }
 }
 

@@ -20,7 +20,10 @@ use p2p_iroh::{IrohConfig, IrohP2P, RelayServer, TrustRoots};
 use patchbay::Device;
 use tokio::task::JoinHandle;
 
-use crate::relay::{DISCOVERY_PORT, RelayAccess};
+use crate::{
+    killable::Killable,
+    relay::{DISCOVERY_PORT, RelayAccess},
+};
 
 const PROTOCOL: &str = "nat-lab/1";
 
@@ -40,7 +43,12 @@ pub(crate) struct Peer {
     device: Device,
     provider: Arc<dyn P2PProvider>,
     listener: Arc<dyn P2PListener>,
+    /// What carries its connections, where they outlive it.
+    transports: Option<Transports>,
 }
+
+/// Connections that can be closed under the layers above them.
+type Transports = Killable<Arc<IrohP2P>>;
 
 impl Peer {
     /// Starts a peer on a device and waits until others can dial it through the relay.
@@ -49,7 +57,7 @@ impl Peer {
     ///
     /// When the relay has not admitted it within `within`; says why.
     pub(crate) async fn online(device: &Device, relay: &RelayAccess, within: Duration) -> Result<Self> {
-        Self::start(device, relay, within, |iroh| Ok(Arc::new(iroh))).await
+        Self::start(device, relay, within, |iroh| Ok((Arc::new(iroh), None))).await
     }
 
     /// Starts a peer whose connections outlive their transports.
@@ -58,29 +66,46 @@ impl Peer {
     ///
     /// As [`online`](Self::online).
     pub(crate) async fn resuming(device: &Device, relay: &RelayAccess, within: Duration) -> Result<Self> {
-        Self::start(device, relay, within, |iroh| Ok(Arc::new(iroh.with_reconnect(ReconnectConfig::default())?))).await
+        Self::start(device, relay, within, |iroh| {
+            let transports = Killable::new(Arc::new(iroh));
+            let provider = transports.clone().with_reconnect(ReconnectConfig::default())?;
+            Ok((Arc::new(provider), Some(transports)))
+        })
+        .await
+    }
+
+    /// Closes what carries its only connection, as if the transport had failed by itself.
+    ///
+    /// # Errors
+    ///
+    /// When there is not exactly one to close.
+    pub(crate) fn close_transport(&self) -> Result<()> {
+        let transports = self.transports.as_ref().context("its connections are their own transports")?;
+        let closed = transports.kill();
+        ensure!(closed == 1, "{closed} transports were closed");
+        Ok(())
     }
 
     async fn start(
         device: &Device,
         relay: &RelayAccess,
         within: Duration,
-        stack: impl FnOnce(IrohP2P) -> p2p::Result<Arc<dyn P2PProvider>> + Send + 'static,
+        stack: impl FnOnce(IrohP2P) -> p2p::Result<(Arc<dyn P2PProvider>, Option<Transports>)> + Send + 'static,
     ) -> Result<Self> {
         let server =
             RelayServer::new(relay.url.as_str())?.with_token(&relay.token).with_quic_port(Some(DISCOVERY_PORT));
         let config = IrohConfig::default().with_relays([server]).with_trust(TrustRoots::none().with_der(&relay.root)?);
-        let (provider, listener) = on(device, async move {
-            let provider = stack(IrohP2P::bind(config).await?)?;
+        let (provider, transports, listener) = on(device, async move {
+            let (provider, transports) = stack(IrohP2P::bind(config).await?)?;
             let listen = ListenConfig { ready_timeout: within, ..ListenConfig::new(protocol()) };
             let listener = provider.listen_with(listen).await?;
             let status = provider.status().get();
             ensure!(status.is_ready(), "not ready after {within:?}: {:?}", status.checks);
-            Ok((provider, Arc::from(listener)))
+            Ok((provider, transports, Arc::from(listener)))
         })
         .await
         .with_context(|| format!("peer {}", device.name()))?;
-        Ok(Self { device: device.clone(), provider, listener })
+        Ok(Self { device: device.clone(), provider, listener, transports })
     }
 
     /// Dials a peer of which only its relay is told, and returns both ends of the connection.

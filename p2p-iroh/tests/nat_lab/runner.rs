@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-use crate::figures::Figures;
+use crate::{figures::Figures, table::Table};
 
 /// No scenario may take longer; the slowest waits for a path to be given up, about half of this.
 const SCENARIO_MAX: Duration = Duration::from_secs(90);
@@ -22,14 +22,14 @@ const FAILED: u8 = 101;
 /// One thing that has to hold, by name.
 pub(crate) struct Scenario {
     name: String,
-    run: Box<dyn FnOnce() -> ScenarioFuture>,
+    run: Box<dyn Fn() -> ScenarioFuture>,
 }
 
 type ScenarioFuture = Pin<Box<dyn Future<Output = Result<Figures>>>>;
 
 impl Scenario {
     /// Names a scenario. It starts when its turn comes.
-    pub(crate) fn new<F>(name: impl Into<String>, run: impl FnOnce() -> F + 'static) -> Self
+    pub(crate) fn new<F>(name: impl Into<String>, run: impl Fn() -> F + 'static) -> Self
     where
         F: Future<Output = Result<Figures>> + 'static,
     {
@@ -44,6 +44,10 @@ pub(crate) struct Options {
     pub(crate) list: bool,
     exact: bool,
     ignored_only: bool,
+    /// Write the results down.
+    table: bool,
+    /// How often everything runs.
+    repeats: Option<usize>,
     filters: Vec<String>,
     skips: Vec<String>,
 }
@@ -59,6 +63,8 @@ impl Options {
                 "--list" => options.list = true,
                 "--exact" => options.exact = true,
                 "--ignored" => options.ignored_only = true,
+                "--table" => options.table = true,
+                "--repeats" => options.repeats = args.next().and_then(|count| count.parse().ok()),
                 "--skip" => options.skips.extend(args.next()),
                 "--test-threads" | "--format" | "--color" | "--logfile" | "--shuffle-seed" | "-Z" => drop(args.next()),
                 flag if flag.starts_with('-') => {
@@ -87,6 +93,9 @@ impl Options {
 pub(crate) struct Selection {
     scenarios: Vec<Scenario>,
     filtered_out: usize,
+    rounds: usize,
+    /// Results so far, where they are to be written down.
+    table: Option<Table>,
 }
 
 impl Selection {
@@ -100,7 +109,12 @@ impl Selection {
         assert_eq!(names.len(), all.len(), "two scenarios have the same name");
         let total = all.len();
         let scenarios: Vec<Scenario> = all.into_iter().filter(|scenario| options.selects(&scenario.name)).collect();
-        Self { filtered_out: total - scenarios.len(), scenarios }
+        Self {
+            filtered_out: total - scenarios.len(),
+            scenarios,
+            rounds: options.repeats.unwrap_or(1).max(1),
+            table: options.table.then(Table::default),
+        }
     }
 
     /// Whether there is nothing to run.
@@ -141,21 +155,28 @@ impl Selection {
     pub(crate) async fn run(mut self) -> ExitCode {
         let start = Instant::now();
         let scenarios = std::mem::take(&mut self.scenarios);
-        let count = scenarios.len();
+        let count = scenarios.len() * self.rounds;
         println!("\nrunning {count} tests");
         let mut failures = Vec::new();
-        for Scenario { name, run } in scenarios {
+        // Round by round, so that a busy minute of the machine falls on one run of each rather than on all runs of a few.
+        for (index, Scenario { name, run }) in (0..self.rounds).flat_map(|_| scenarios.iter().enumerate()) {
             print!("test {name} ... ");
             // Whoever watches wants to know which one it is that takes so long.
             std::io::stdout().flush().ok();
             let result = tokio::time::timeout(SCENARIO_MAX, run())
                 .await
                 .unwrap_or_else(|_| Err(anyhow!("still running after {SCENARIO_MAX:?}")));
-            match result {
+            match &result {
                 Ok(figures) => println!("ok ({figures})"),
-                Err(error) => {
-                    println!("FAILED");
-                    failures.push((name, error));
+                Err(_) => println!("FAILED"),
+            }
+            let figures = result.map_err(|error| failures.push((name.clone(), error))).ok();
+            if let Some(table) = &mut self.table {
+                table.add(name, figures);
+                if index + 1 == scenarios.len()
+                    && let Err(error) = table.save()
+                {
+                    failures.push(("the table".to_owned(), error));
                 }
             }
         }
@@ -170,7 +191,7 @@ impl Selection {
             }
         }
         let failed = failures.len();
-        self.finish(count - failed, failed, 0, start.elapsed())
+        self.finish(count.saturating_sub(failed), failed, 0, start.elapsed())
     }
 
     fn finish(&self, passed: usize, failed: usize, ignored: usize, took: Duration) -> ExitCode {

@@ -7,7 +7,10 @@ use anyhow::Result;
 use p2p::Path;
 
 use crate::{
-    expectation::NatKind::{Moderate, Strict},
+    expectation::{
+        NatKind::{Moderate, Strict},
+        PathKind,
+    },
     faults,
     figures::Figures,
     pair::{DIRECT_MAX, Pair, is_relayed},
@@ -30,6 +33,7 @@ pub(super) fn all() -> Vec<Scenario> {
         Scenario::new("resume::nothing_lost_when_the_relay_is_killed_and_restarted", relay_killed),
         Scenario::new("resume::nothing_lost_when_the_uplink_is_switched", uplink_switched),
         Scenario::new("resume::nothing_lost_when_all_mappings_are_flushed", mappings_flushed),
+        Scenario::new("resume::nothing_lost_when_the_transport_is_closed_by_force", transport_closed),
         Scenario::new("resume::nothing_lost_when_the_link_is_down_for_5_s", || link_down(LINK_AWAY_SHORT)),
         Scenario::new("resume::nothing_lost_when_the_link_is_down_for_40_s", || link_down(LINK_AWAY_LONG)),
     ]
@@ -43,7 +47,7 @@ async fn relay_killed() -> Result<Figures> {
     pair.topology.relay.kill();
     tokio::time::sleep(RELAY_AWAY).await;
     pair.topology.relay.restart().await?;
-    all_arrives(traffic).await
+    all_arrives(traffic, PathKind::Relayed).await
 }
 
 async fn uplink_switched() -> Result<Figures> {
@@ -59,6 +63,17 @@ async fn mappings_flushed() -> Result<Figures> {
         faults::flush_mappings(&pair.topology.acceptor)
     })
     .await
+}
+
+/// First the dialling end's, then the accepting end's. Either end takes it for a failure of the network.
+async fn transport_closed() -> Result<Figures> {
+    let pair = direct().await?;
+    let mut traffic = Steady::start(&pair)?;
+    traffic.flows(FLOWS_MAX).await?;
+    pair.dialler.close_transport()?;
+    traffic.flows(FLOWS_MAX).await?;
+    pair.acceptor.close_transport()?;
+    all_arrives(traffic, PathKind::Direct).await
 }
 
 async fn link_down(away: Duration) -> Result<Figures> {
@@ -84,11 +99,11 @@ async fn during(pair: &Pair, fault: impl Future<Output = Result<()>>) -> Result<
     let mut traffic = Steady::start(pair)?;
     traffic.flows(FLOWS_MAX).await?;
     fault.await?;
-    all_arrives(traffic).await
+    all_arrives(traffic, PathKind::Direct).await
 }
 
-async fn all_arrives(mut traffic: Steady) -> Result<Figures> {
+async fn all_arrives(mut traffic: Steady, path: PathKind) -> Result<Figures> {
     traffic.flows(FLOWS_MAX).await?;
     let received = traffic.finish(ARRIVED_MAX).await?;
-    Ok(Figures::default().with("gap", received.gap))
+    Ok(Figures::over(path).with("gap", received.gap))
 }
