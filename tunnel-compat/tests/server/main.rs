@@ -10,5 +10,6 @@ mod requests;
 mod responses;
 mod security;
 mod sender;
+mod sender_life;
 mod tokens;
 mod tunnel;
