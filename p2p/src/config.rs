@@ -94,6 +94,7 @@ pub struct ConnectionConfig {
     /// How long the whole handshake, transport's and ours, may take. Defaults to 10 s.
     pub handshake_timeout: Duration,
     /// How often this side says that it lives. Defaults to 5 s; nothing turns it off.
+    #[doc(alias = "heartbeat_interval")]
     pub keepalive_interval: Option<Duration>,
     /// How long this side hears nothing before it gives the peer up. Defaults to 30 s; nothing turns it off.
     ///
