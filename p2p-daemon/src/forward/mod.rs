@@ -24,7 +24,7 @@
 //! | 2 | kinds 1 and 2: which port of the service's range, from 0 |
 //! | 4 | kind 2: the channel's number, see `udp` |
 //! | 2, and as many | kind 3: the destination, `HOST:PORT` |
-//! | 1 | kind 4: which, see [`measure`](crate::measure) |
+//! | 1 | kind 4: 0 to have all sent back, 1 to be sent bytes until it stops, 2 to have them counted |
 //!
 //! Nothing answers the header, but for kind 3, where a byte 0 says that the destination is connected. What follows, and
 //! all that comes back, are the connection's own bytes. A side that cannot go on resets its direction and stops the other
