@@ -44,7 +44,7 @@ impl View {
         ];
         lines.extend(state.checks.iter().filter_map(|check| {
             let problem = check.problem.as_ref()?;
-            Some(format!("  {} {}: {problem}", self.console.yellow("✖"), check.name))
+            Some(format!("  {} {}: {}", self.console.yellow("✖"), check.name, plain(problem)))
         }));
         lines
     }
@@ -62,6 +62,7 @@ impl View {
         let mut lines = table.lines(self.console);
         for rule in &state.rules {
             if let Some(problem) = &rule.problem {
+                let problem = plain(problem);
                 lines.push(format!("  {} {} {}: {problem}", self.console.yellow("✖"), rule.kind, rule.name));
             }
         }
@@ -84,7 +85,7 @@ impl View {
             (None, None) => String::new(),
         };
         let when = self.console.dim(format!("{:>8} ago", ago(now - event.at)));
-        let text = if event.text.is_empty() { String::new() } else { format!(": {}", event.text) };
+        let text = if event.text.is_empty() { String::new() } else { format!(": {}", plain(&event.text)) };
         format!("  {when}  {}{who}{text}", event.kind.replace('_', " "))
     }
 }
@@ -119,6 +120,11 @@ fn peer_row(peer: &Peer, now: f64) -> Vec<String> {
         bytes(peer.bytes_sent),
         ago(now - peer.since),
     ]
+}
+
+/// Words that may be a peer's, such as the reason of a close, without what would steer a terminal.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// A peer id's first digits.
@@ -184,7 +190,7 @@ mod tests {
             }],
             "peers": [{"peer": "77aa", "name": "laptop", "since": 0.0, "state": "connected", "via": "direct 192.0.2.1:5",
                 "rtt_seconds": 0.0123, "streams": 2, "bytes_sent": 5, "bytes_received": 2048}],
-            "events": [{"at": 0.0, "kind": "peer_connected", "peer": "77aa", "name": null, "text": "direct"}],
+            "events": [{"at": 0.0, "kind": "peer_connected", "peer": "77aa", "name": null, "text": "bye\u{1b}[2J\n"}],
         });
         State::parse(json.to_string().as_bytes()).unwrap()
     }
@@ -200,10 +206,11 @@ mod tests {
             "share web",
             "laptop",
             "12.3 ms",
-            "peer connected 77aa",
+            "peer connected 77aa: bye [2J",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
+        assert!(!text.contains('\u{1b}'), "a peer's words steer the terminal:\n{text:?}");
         assert!(!text.contains("running"), "what is well is not listed:\n{text}");
         let at = |line: &str, part: &str| line.find(part).unwrap_or_else(|| panic!("no {part:?} in {line:?}"));
         let head = lines.iter().position(|line| line.starts_with("RULE")).unwrap();

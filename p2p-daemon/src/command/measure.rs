@@ -95,13 +95,7 @@ async fn pings(probe: &Probe, args: &PingArgs, ending: &Shutdown, console: Conso
             (echo, asked_on_stream) = (probe.echo().await.map_err(broke)?, Instant::now());
         }
         let trip = p2p::select! {
-            trip = timeout(PATIENCE, echo.round_trip()) => match trip {
-                Ok(trip) => trip.map_err(broke)?,
-                Err(_) => {
-                    let problem = format!("the peer did not answer within {} s", PATIENCE.as_secs());
-                    return Err(Error::Measure { problem });
-                }
-            },
+            trip = in_time(echo.round_trip()) => trip?,
             () = ending.requested() => break,
         };
         trips.push(trip);
@@ -191,9 +185,15 @@ async fn round_trips(probe: &Probe, count: usize) -> Result<Option<Spread>, Erro
     let mut echo = probe.echo().await.map_err(broke)?;
     let mut trips = Vec::with_capacity(count);
     for _ in 0..count {
-        trips.push(echo.round_trip().await.map_err(broke)?);
+        trips.push(in_time(echo.round_trip()).await?);
     }
     Ok(Spread::of(trips))
+}
+
+/// A round trip, for which a peer has [`PATIENCE`].
+async fn in_time(trip: impl Future<Output = Result<Duration, Failure>>) -> Result<Duration, Error> {
+    let late = |_| Error::Measure { problem: format!("the peer did not answer within {} s", PATIENCE.as_secs()) };
+    timeout(PATIENCE, trip).await.map_err(late)?.map_err(broke)
 }
 
 /// Collects round trips, one after another, until it is dropped.

@@ -28,7 +28,7 @@ pub(crate) struct Pair {
     pub(crate) connection: Connection,
     /// The accepting end, for what only it can see.
     pub(crate) accepted: Connection,
-    // Before the lab that they are in.
+    /// The peers, dropped before the lab that they are in.
     pub(crate) dialler: Peer,
     pub(crate) acceptor: Peer,
     pub(crate) topology: Topology,
