@@ -17,6 +17,7 @@
 //! - [`server`]: a tunnel server at the legacy one's URL; [`legacy`]: its route to homes. [`endpoint`]: further WebSockets on it.
 //! - [`gateway`]: beside an app, the home's API on loopback; an app's way over a tunnel server.
 //! - [`migration`]: which route a request takes, phase by phase.
+//! - [`tunnel_p2p`]: peers over byte streams that somebody else carries, end to end encrypted.
 //! - [`wire`]: every message of the legacy tunnel's one WebSocket, byte for byte. No sockets, no tasks, no clock.
 //!
 //! What is written here, the real programs read; what they write, with their defects, is read here, or refused with a
@@ -35,4 +36,5 @@ pub mod sender;
 pub mod server;
 pub mod socket;
 pub mod tcp;
+pub mod tunnel_p2p;
 pub mod wire;

@@ -1,0 +1,24 @@
+//! `TunnelP2P`: a provider whose connections are byte streams that somebody else joins, end to end encrypted.
+//!
+//! Whoever carries the bytes, a tunnel server for one, sees TLS 1.3 and nothing else: both sides prove with a raw ed25519 key
+//! (RFC 7250) which [`PeerId`](p2p::PeerId) they are. There are no datagrams, and connections say so.
+//!
+//! ```text
+//! P2PProvider      TunnelP2P, Identity
+//! engine           p2p's
+//! transport        the streams of one connection, driven by a task      transport, driver
+//! mux              streams on one pair of byte streams, sans-IO          [mux]
+//! tls              who the peer is, and that nobody else reads           tls
+//! byte streams     a [`Rendezvous`] joins two peers' ends
+//! ```
+
+mod driver;
+mod handshakes;
+mod identity;
+pub mod mux;
+mod provider;
+mod rendezvous;
+mod tls;
+mod transport;
+
+pub use self::{identity::Identity, provider::TunnelP2P, rendezvous::Rendezvous};
