@@ -228,7 +228,12 @@ fn shrink_capsule(path: &Path, to: Option<PathBuf>, registry: &Registry) -> Resu
         ("faults", before.plan.entries().len(), capsule.case.plan.entries().len()),
         ("peers", before.peers.len(), capsule.case.peers.len()),
         ("steps", before.steps.len(), capsule.case.steps.len()),
+        ("routers", before.topology.routers.len(), capsule.case.topology.routers.len()),
+        ("relays", before.topology.relays.len(), capsule.case.topology.relays.len()),
     ] {
+        if from == 0 {
+            continue;
+        }
         println!("{what}: {from} -> {to}");
     }
     println!("{runs} runs; the failure is still {:?}", capsule.kind.as_deref().unwrap_or_default());

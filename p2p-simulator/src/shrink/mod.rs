@@ -1,12 +1,16 @@
 //! Makes a failing case smaller, and says which of its faults the failure needs.
 //!
-//! Delta debugging (Zeller and Hildebrandt, 2002) over faults, peers and steps; then knobs and links go back to their
-//! defaults where they can. A smaller case counts if it fails with the same fingerprint.
+//! Delta debugging (Zeller and Hildebrandt, 2002) over faults, peers, steps, routers and relays; then knobs and the settings of
+//! links go back to their defaults one by one, and faults that are left keep as few places and settings as they can. A
+//! smaller case counts if it fails with the same fingerprint.
+
+mod parts;
 
 use p2p::P2PError;
 
+use self::parts::{keep_peers, keep_relays, keep_routers, less_of, plan_of, plan_with, weaker};
 use crate::{
-    Entry, Plan,
+    Entry,
     capsule::Capsule,
     case::{Case, Links},
     runner::{Fingerprint, run_case},
@@ -87,14 +91,58 @@ impl Shrinker<'_> {
         self.fewer(|case| case.plan.entries().to_vec(), |case, entries| case.plan = plan_of(entries))?;
         self.fewer(|case| case.peers.clone(), keep_peers)?;
         self.fewer(|case| case.steps.clone(), |case, steps| case.steps = steps)?;
+        let routers = |case: &Case| case.topology.routers.iter().map(|router| router.name.clone()).collect();
+        self.fewer(routers, |case, routers| keep_routers(case, &routers))?;
+        let relays = |case: &Case| case.topology.relays.iter().map(|relay| relay.name.clone()).collect();
+        self.fewer(relays, |case, relays| keep_relays(case, &relays))?;
         for knob in self.registry.get(&self.smallest.workload)?.clone().knobs() {
             let mut smaller = self.smallest.clone();
             smaller.knobs.insert(knob.name.into(), knob.default);
             self.take_if_it_fails(smaller)?;
         }
+        self.plainer_links()?;
+        self.weaker_faults()
+    }
+
+    /// Links as by default, or with as few settings of their own as they can.
+    fn plainer_links(&mut self) -> Result<(), P2PError> {
         let smaller = Case { links: Links::default(), ..self.smallest.clone() };
-        self.take_if_it_fails(smaller)?;
+        if self.take_if_it_fails(smaller)? {
+            return Ok(());
+        }
+        let links = Links { profile: None, ..self.smallest.links };
+        self.take_if_it_fails(Case { links, ..self.smallest.clone() })?;
+        while self.milder_links()? {}
         Ok(())
+    }
+
+    fn milder_links(&mut self) -> Result<bool, P2PError> {
+        for change in less_of(self.smallest.links.change) {
+            let links = Links { change, ..self.smallest.links };
+            if self.take_if_it_fails(Case { links, ..self.smallest.clone() })? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Each fault that is left in as few places, and with as few settings, as it can.
+    fn weaker_faults(&mut self) -> Result<(), P2PError> {
+        for index in 0..self.smallest.plan.entries().len() {
+            while self.weaken(index)? {}
+        }
+        Ok(())
+    }
+
+    fn weaken(&mut self, index: usize) -> Result<bool, P2PError> {
+        for other in weaker(&self.smallest.plan.entries()[index], &self.smallest) {
+            if let Some(plan) = plan_with(&self.smallest.plan, index, other)
+                && self.take_if_it_fails(Case { plan, ..self.smallest.clone() })?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Leaves out as many parts of one sort as it can: halves first, then ever smaller chunks.
@@ -135,27 +183,4 @@ impl Shrinker<'_> {
         }
         Ok(fails)
     }
-}
-
-/// Leaves these peers only, with the steps and faults that concern no other.
-fn keep_peers(case: &mut Case, peers: Vec<String>) {
-    case.steps.retain(|step| peers.contains(&step.peer));
-    let relays = &case.topology.relays;
-    let known = |entry: &&Entry| {
-        entry.names().all(|name| peers.iter().any(|peer| peer == name) || relays.iter().any(|relay| relay.name == name))
-    };
-    case.plan = plan_of(case.plan.entries().iter().filter(known).cloned());
-    for router in &mut case.topology.routers {
-        router.peers.retain(|peer| peers.contains(peer));
-    }
-    case.peers = peers;
-}
-
-/// Some entries of a plan.
-fn plan_of(entries: impl IntoIterator<Item = Entry>) -> Plan {
-    let mut plan = Plan::new();
-    for entry in entries {
-        plan.push(entry).expect("what was possible in a larger plan is in a smaller one");
-    }
-    plan
 }
