@@ -42,18 +42,19 @@ fn find(scenario: Scenario, mutant: &str) -> Capsule {
 
 #[test]
 fn every_mutant_of_the_counter_is_found_replayed_shrunk_and_blamed() {
-    check_mutants(&scenario());
+    check_mutants(&scenario(), concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/counter.toml"), 8);
 }
 
 #[test]
 fn every_mutant_of_the_notes_is_found_replayed_shrunk_and_blamed() {
-    check_mutants(&notes());
+    check_mutants(&notes(), concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/notes.toml"), 4);
 }
 
-fn check_mutants(scenario: &Scenario) {
-    let registry = registry();
+/// Here, and by the program as whoever uses it would: one process finds the mutant, another replays what it saved.
+fn check_mutants(scenario: &Scenario, file: &str, least: usize) {
+    let (registry, folder) = (registry(), tempfile::tempdir().unwrap());
     let mutants = registry.get(&scenario.workload).unwrap().mutants();
-    assert!(mutants.len() >= 4);
+    assert!(mutants.len() >= least);
     for mutant in mutants {
         let capsule = find(scenario.clone(), mutant.name);
         eprintln!("{}: {:?} on seed {}", mutant.name, capsule.kind, capsule.case.seed);
@@ -61,8 +62,15 @@ fn check_mutants(scenario: &Scenario) {
         assert_eq!(read, capsule);
         assert!(read.replay(&registry).unwrap().same, "{} on seed {}", mutant.name, capsule.case.seed);
 
+        let (name, seeds) = (mutant.name, (capsule.case.seed + 1).to_string());
+        let (code, text) =
+            p2p_sim(folder.path(), &["run", file, "--seeds", &seeds, "--jobs", "2", "--mutant", name, "--save", name]);
+        assert!(code == 1 && text.contains(&format!("a failure takes {seeds} seeds in the median")), "{text}");
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("p2p-sim replay ")).expect("a line to copy");
+        check_replay(folder.path(), line, &capsule);
+
         let small = shrink(&capsule.case, &registry).unwrap();
-        let (case, name) = (&small.capsule.case, mutant.name);
+        let case = &small.capsule.case;
         let faults: Vec<_> = small.blame.iter().map(|blame| blame.entry.what.name()).collect();
         eprintln!("  {} runs: {} steps, {} peers, faults {faults:?}", small.runs, case.steps.len(), case.peers.len());
         assert_eq!(small.capsule.kind, capsule.kind, "{name} is still the same failure");
@@ -72,7 +80,19 @@ fn check_mutants(scenario: &Scenario) {
         for blame in &small.blame {
             assert_ne!(blame.without, small.capsule.kind, "{name} does not need {:?}", blame.entry);
         }
-        assert!(small.capsule.replay(&registry).unwrap().same, "{name}");
+        std::fs::write(folder.path().join("small.toml"), small.capsule.to_string()).unwrap();
+        check_replay(folder.path(), "small.toml", &small.capsule);
+    }
+}
+
+/// A process of its own comes to the same hash and the same failure from that file, which is this capsule.
+fn check_replay(folder: &Path, file: &str, capsule: &Capsule) {
+    assert_eq!(&Capsule::load(&folder.join(file), &registry()).unwrap(), capsule, "{file}");
+    let (code, text) = p2p_sim(folder, &["replay", file]);
+    assert_eq!(code, 1, "{text}");
+    let kind = capsule.kind.as_deref().unwrap();
+    for part in ["the same run as before", &format!("hash {}\n", capsule.hash), kind] {
+        assert!(text.contains(part), "{file}: {text} lacks {part}");
     }
 }
 
