@@ -7,17 +7,24 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use iroh::endpoint::{Connection, Incoming, IncomingAddr, VarInt, WeakConnectionHandle};
+use iroh::{
+    RelayUrl, TransportAddr,
+    endpoint::{Connection, Incoming, IncomingAddr, VarInt, WeakConnectionHandle},
+};
 use p2p::{Instant, P2PError, PeerId, Result, Runtime, protocol::close};
 use parking_lot::Mutex;
 
 use crate::{
     AccessList, IrohConfig, addr,
     budget::{Budget, Loan},
+    failover::Relays,
     limits::{IrohLimits, Level},
     metrics::{Telemetry, TurnedAway},
     window::Window,
@@ -31,6 +38,7 @@ pub(crate) struct Admission {
     window_bytes_max: u32,
     budget: Arc<Budget>,
     telemetry: Telemetry,
+    relays: Arc<Relays>,
     inside: Mutex<Inside>,
 }
 
@@ -55,6 +63,23 @@ struct Open {
     window: Weak<Window>,
     /// Dialled by this side.
     chosen: bool,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Open {
+    fn is_relayed_through(&self, relay: &RelayUrl) -> bool {
+        let Some(connection) = self.connection.upgrade() else { return false };
+        let through = |remote: &TransportAddr| matches!(remote, TransportAddr::Relay(url) if url == relay);
+        connection.close_reason().is_none()
+            && connection.paths().iter().any(|path| path.is_selected() && through(path.remote_addr()))
+    }
+
+    fn received_through(&self, relay: &RelayUrl) -> u64 {
+        let Some(connection) = self.connection.upgrade() else { return 0 };
+        let through = |remote: &TransportAddr| matches!(remote, TransportAddr::Relay(url) if url == relay);
+        let paths = connection.paths();
+        paths.iter().filter(|path| through(path.remote_addr())).map(|path| path.stats().udp_rx.bytes).sum()
+    }
 }
 
 /// Where a handshake comes from, as far as an attacker would have to take trouble to be somebody else.
@@ -102,6 +127,7 @@ impl Admission {
             window_bytes_max: config.receive_window_bytes,
             budget: Budget::new(config.limits.lent_bytes()),
             telemetry: Telemetry::default(),
+            relays: Relays::new(config),
             inside: Mutex::default(),
         })
     }
@@ -109,6 +135,11 @@ impl Admission {
     /// What is counted of connections, and of those that do not become any.
     pub(crate) fn telemetry(&self) -> &Telemetry {
         &self.telemetry
+    }
+
+    /// The relays that connections run through.
+    pub(crate) fn relays(&self) -> &Arc<Relays> {
+        &self.relays
     }
 
     /// The first door. Allocates nothing for who is refused.
@@ -183,6 +214,27 @@ impl Admission {
     pub(crate) fn close_the_denied(&self) {
         self.close_where(close::REJECTED, "this identity is no longer admitted here", |open| {
             !open.chosen && !self.access.admits(open.peer) || self.access.denies(open.peer)
+        });
+    }
+
+    /// Whether a connection runs through that relay now.
+    pub(crate) fn is_relayed_through(&self, relay: &RelayUrl) -> bool {
+        self.inside.lock().open.values().any(|open| open.is_relayed_through(relay))
+    }
+
+    /// How many bytes the connections that are open have received through that relay.
+    pub(crate) fn received_through(&self, relay: &RelayUrl) -> u64 {
+        self.inside.lock().open.values().map(|open| open.received_through(relay)).sum()
+    }
+
+    /// Ends the connections that run through that relay, as lost. Their peers do not hear of it.
+    pub(crate) fn give_up_relayed(&self, relay: &RelayUrl) {
+        self.close_where(close::TIMED_OUT, "the relay failed", |open| {
+            let relayed = open.is_relayed_through(relay);
+            if relayed {
+                open.given_up.store(true, Relaxed);
+            }
+            relayed
         });
     }
 
@@ -274,7 +326,7 @@ impl Seat {
             *count += 1;
         }
         self.peer = Some(peer);
-        Some(Place { seat: self, chosen })
+        Some(Place { seat: self, chosen, given_up: Arc::default() })
     }
 }
 
@@ -335,6 +387,7 @@ impl Drop for Going {
 pub(crate) struct Place {
     seat: Seat,
     chosen: bool,
+    given_up: Arc<AtomicBool>,
 }
 
 impl Place {
@@ -346,6 +399,11 @@ impl Place {
     /// What is counted of the connection.
     pub(crate) fn telemetry(&self) -> &Telemetry {
         &self.seat.admission.telemetry
+    }
+
+    /// The relays that connections run through.
+    pub(crate) fn relays(&self) -> &Arc<Relays> {
+        &self.seat.admission.relays
     }
 
     /// Takes the place up with a connection, and gives that its window.
@@ -363,11 +421,17 @@ impl Place {
                 connection: connection.weak_handle(),
                 window: Arc::downgrade(&window),
                 chosen: self.chosen,
+                given_up: self.given_up.clone(),
             },
         );
         drop(inside);
         self.seat.id = Some(id);
         window
+    }
+
+    /// Whether this side gave the connection up because its relay failed.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Relaxed)
     }
 }
 

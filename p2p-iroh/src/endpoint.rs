@@ -13,6 +13,7 @@ use p2p::{P2PError, Result, protocol::ALPN};
 use crate::{
     Identity, IrohConfig, discovery,
     error::Error,
+    failover,
     limits::{DATAGRAM_BYTES_MAX, Level},
 };
 
@@ -101,7 +102,7 @@ fn transport_config(config: &IrohConfig, level: Level) -> QuicTransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .default_path_keep_alive_interval(PATH_KEEP_ALIVE)
         .default_path_max_idle_timeout(PATH_IDLE)
-        .congestion_controller_factory(config.congestion.factory());
+        .congestion_controller_factory(failover::controllers(config));
     #[cfg(feature = "qlog")]
     let builder = match &config.qlog_dir {
         Some(directory) => builder.qlog_from_path(directory, "p2p"),

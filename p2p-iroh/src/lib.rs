@@ -53,6 +53,7 @@ mod discovery;
 pub mod doctor;
 mod endpoint;
 mod error;
+mod failover;
 mod identity;
 mod key_file;
 mod lan;

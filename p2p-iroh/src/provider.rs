@@ -20,7 +20,7 @@ use crate::{
     bootstrap::{self, Keeper},
     endpoint::{self, Terms},
     error::Error,
-    lan,
+    failover, lan,
     peers::Peers,
     status::Status,
     transport::{IrohConnection, millis},
@@ -80,6 +80,7 @@ impl IrohP2P {
         tasks.push(runtime.spawn("iroh status", Box::pin(follow)));
         let admission = Admission::new(&config);
         tasks.push(runtime.spawn("iroh access", Box::pin(follow_access(admission.clone()))));
+        tasks.extend(failover::start(&endpoint, &config, &admission, &runtime));
         let terms = Terms::new(&endpoint, &config);
         let acceptor = Acceptor {
             hub: hub.clone(),
@@ -151,7 +152,8 @@ impl IrohP2P {
 
     async fn dial(&self, peer: PeerAddr) -> Result<IrohConnection> {
         let endpoint = self.endpoint()?;
-        let addr = self.peers.complete(peer.clone());
+        let mut addr = self.peers.complete(peer.clone());
+        self.admission.relays().complete(&mut addr);
         let addr = addr::to_iroh(&addr).ok_or(Error::NotAKey { peer: peer.peer })?;
         let start = self.runtime.now();
         let place = self.admission.dial(peer.peer, start)?;

@@ -23,6 +23,7 @@ use crate::{
     admission::Place,
     datagrams::Datagrams,
     error,
+    failover::Relays,
     metrics::Telemetry,
     peers::Peers,
     stream::{IrohRecv, IrohSend},
@@ -47,6 +48,8 @@ impl IrohConnection {
     pub(crate) fn new(connection: Connection, mut place: Place, runtime: &Arc<dyn Runtime>) -> Self {
         // Subscribed before the first look, so no change falls between the two.
         let mut events = connection.path_events();
+        let relays = place.relays().clone();
+        relays.guard(&connection);
         let first = selected_path(&connection);
         let journey = Arc::new(Journey {
             began_relayed: first.as_ref().is_some_and(|path| !path.is_direct()),
@@ -58,7 +61,7 @@ impl IrohConnection {
         let telemetry = place.telemetry().clone();
         let follow = async move {
             // Whatever happened, the list of paths says what is so now, also after events were missed.
-            while events.next().await.is_some() && update(&weak, &path, &followed, &telemetry) {}
+            while events.next().await.is_some() && update(&weak, &path, &followed, &telemetry, &relays) {}
         };
         let datagrams = Arc::new(Datagrams::default());
         Self {
@@ -150,7 +153,11 @@ impl Transport for IrohConnection {
     }
 
     async fn closed(&self) -> TransportClosed {
-        error::ended(self.connection.closed().await)
+        let ended = self.connection.closed().await;
+        match self.place.is_given_up() {
+            true => TransportClosed::Lost("the relay it ran through failed".into()),
+            false => error::ended(ended),
+        }
     }
 }
 
@@ -186,10 +193,12 @@ fn update(
     path: &WatchSender<Option<Path>>,
     journey: &Journey,
     telemetry: &Telemetry,
+    relays: &Relays,
 ) -> bool {
     let Some(connection) = connection.upgrade() else {
         return false;
     };
+    relays.guard(&connection);
     let now = selected_path(&connection);
     let is_direct = now.as_ref().is_some_and(Path::is_direct);
     if is_direct && !journey.was_direct.swap(true, Relaxed) && journey.began_relayed {

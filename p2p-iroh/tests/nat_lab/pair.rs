@@ -42,7 +42,7 @@ impl Pair {
 
     /// Connects the peers of a lab that was prepared.
     pub(crate) async fn connect_in(topology: Topology) -> Result<Self> {
-        let access = topology.relay.access();
+        let access = &topology.access();
         let (dialler, acceptor) = tokio::try_join!(
             Peer::online(&topology.dialler.device, access, ONLINE_MAX),
             Peer::online(&topology.acceptor.device, access, ONLINE_MAX),
@@ -52,8 +52,12 @@ impl Pair {
 
     /// Builds a lab and connects its peers by connections that outlive their transports.
     pub(crate) async fn resuming(dialler: NatKind, acceptor: NatKind) -> Result<Self> {
-        let topology = Topology::new(dialler, acceptor).await?;
-        let access = topology.relay.access();
+        Self::resuming_in(Topology::new(dialler, acceptor).await?).await
+    }
+
+    /// [`resuming`](Self::resuming) in a lab that was prepared.
+    pub(crate) async fn resuming_in(topology: Topology) -> Result<Self> {
+        let access = &topology.access();
         let (dialler, acceptor) = tokio::try_join!(
             Peer::resuming(&topology.dialler.device, access, ONLINE_MAX),
             Peer::resuming(&topology.acceptor.device, access, ONLINE_MAX),

@@ -56,8 +56,8 @@ impl Peer {
     /// # Errors
     ///
     /// When the relay has not admitted it within `within`; says why.
-    pub(crate) async fn online(device: &Device, relay: &RelayAccess, within: Duration) -> Result<Self> {
-        Self::start(device, relay, within, |iroh| Ok((Arc::new(iroh), None))).await
+    pub(crate) async fn online(device: &Device, relays: &[RelayAccess], within: Duration) -> Result<Self> {
+        Self::start(device, relays, within, |iroh| Ok((Arc::new(iroh), None))).await
     }
 
     /// Starts a peer whose connections outlive their transports.
@@ -65,8 +65,8 @@ impl Peer {
     /// # Errors
     ///
     /// As [`online`](Self::online).
-    pub(crate) async fn resuming(device: &Device, relay: &RelayAccess, within: Duration) -> Result<Self> {
-        Self::start(device, relay, within, |iroh| {
+    pub(crate) async fn resuming(device: &Device, relays: &[RelayAccess], within: Duration) -> Result<Self> {
+        Self::start(device, relays, within, |iroh| {
             let transports = Killable::new(Arc::new(iroh));
             let provider = transports.clone().with_reconnect(ReconnectConfig::default())?;
             Ok((Arc::new(provider), Some(transports)))
@@ -88,13 +88,20 @@ impl Peer {
 
     async fn start(
         device: &Device,
-        relay: &RelayAccess,
+        relays: &[RelayAccess],
         within: Duration,
         stack: impl FnOnce(IrohP2P) -> p2p::Result<(Arc<dyn P2PProvider>, Option<Transports>)> + Send + 'static,
     ) -> Result<Self> {
-        let server =
-            RelayServer::new(relay.url.as_str())?.with_token(&relay.token).with_quic_port(Some(DISCOVERY_PORT));
-        let config = IrohConfig::default().with_relays([server]).with_trust(TrustRoots::none().with_der(&relay.root)?);
+        let mut trust = TrustRoots::none();
+        let mut servers = Vec::new();
+        for relay in relays {
+            trust = trust.with_der(&relay.root)?;
+            let server = RelayServer::new(relay.url.as_str())?.with_token(&relay.token);
+            servers.push(server.with_quic_port(Some(DISCOVERY_PORT)));
+        }
+        // Without a relay, peers have to find each other by themselves.
+        let config =
+            IrohConfig::default().with_lan_discovery(servers.is_empty()).with_relays(servers).with_trust(trust);
         let (provider, transports, listener) = on(device, async move {
             let (provider, transports) = stack(IrohP2P::bind(config).await?)?;
             let listen = ListenConfig { ready_timeout: within, ..ListenConfig::new(protocol()) };
@@ -108,8 +115,40 @@ impl Peer {
         Ok(Self { device: device.clone(), provider, listener, transports })
     }
 
+    /// The relay at which it is reached now.
+    pub(crate) fn home_relay(&self) -> Result<String> {
+        self.listener.local_addr().relays.into_iter().next().context("the peer has a home relay")
+    }
+
+    /// Waits until it is reached at another relay than that. Returns how long it took.
+    pub(crate) async fn moves_from(&self, relay: &str, within: Duration) -> Result<Duration> {
+        let (start, relay) = (Instant::now(), relay.to_owned());
+        let mut status = self.provider.status();
+        on(&self.device, async move {
+            let moved = status.wait_for(|status| {
+                status.is_ready() && !status.addr.relays.is_empty() && !status.addr.relays.contains(&relay)
+            });
+            let moved = tokio::time::timeout(within, moved).await;
+            moved
+                .with_context(|| format!("the peer is still at {relay} after {within:?}"))?
+                .context("it was shut down")?;
+            Ok(start.elapsed())
+        })
+        .await
+    }
+
+    /// Its address, of which only the relay is told.
+    pub(crate) fn relayed_addr(&self) -> PeerAddr {
+        PeerAddr { direct: Default::default(), ..self.listener.local_addr() }
+    }
+
     /// Dials a peer of which only its relay is told, and returns both ends of the connection.
     pub(crate) async fn dial(&self, acceptor: &Self) -> Result<(Connection, Connection)> {
+        self.dial_at(acceptor, acceptor.relayed_addr()).await
+    }
+
+    /// Dials a peer at an address.
+    pub(crate) async fn dial_at(&self, acceptor: &Self, addr: PeerAddr) -> Result<(Connection, Connection)> {
         let accepted = {
             let listener = acceptor.listener.clone();
             on(&acceptor.device, async move {
@@ -120,7 +159,6 @@ impl Peer {
         };
         let dialled = {
             let provider = self.provider.clone();
-            let addr = PeerAddr { direct: Default::default(), ..acceptor.listener.local_addr() };
             on(&self.device, async move {
                 let start = Instant::now();
                 let connection = provider.connect_with(addr, ConnectionConfig::new(protocol())).await?;

@@ -1,7 +1,7 @@
 //! The lab's relay: a real `iroh-relay` on a device of its own, which can be killed and started again.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     thread::JoinHandle,
 };
@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use iroh::RelayUrl;
 use iroh_relay::server::{
-    Access, AccessControl, CertConfig, ClientRequest, QuicConfig, RelayConfig, Server, ServerConfig, TlsConfig,
+    Access, AccessControl, CertConfig, ClientRequest, DynAccessControl, QuicConfig, RelayConfig, Server, ServerConfig,
+    TlsConfig,
 };
 use patchbay::{Device, Lab, Router};
 use rustls::pki_types::CertificateDer;
@@ -31,6 +32,13 @@ pub(crate) struct RelayAccess {
     pub(crate) root: CertificateDer<'static>,
 }
 
+impl RelayAccess {
+    /// Whether this is the relay that a peer names so.
+    pub(crate) fn is_at(&self, url: &str) -> bool {
+        self.url.as_str().trim_end_matches('/') == url
+    }
+}
+
 /// A relay behind a router without NAT.
 pub(crate) struct Relay {
     router: Router,
@@ -41,14 +49,16 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Adds a router and a device to the lab and starts a relay there.
-    pub(crate) async fn start(lab: &Lab) -> Result<Self> {
-        let router = lab.add_router("datacenter").build().await?;
-        let device = lab.add_device("relay").uplink(router.id()).build().await?;
-        let ip = device.ip().context("the relay's device has an address")?;
+    /// Adds a router and a device of these names to the lab, and starts a relay there.
+    pub(crate) async fn start(lab: &Lab, (router, device): (&str, &str)) -> Result<Self> {
+        let router = lab.add_router(router).build().await?;
+        let device = lab.add_device(device).uplink(router.id()).build().await?;
         let authority = Authority::new()?;
         let access = RelayAccess {
-            url: format!("https://{ip}").parse()?,
+            url: match address(&device)? {
+                IpAddr::V4(ip) => format!("https://{ip}").parse()?,
+                IpAddr::V6(ip) => format!("https://[{ip}]").parse()?,
+            },
             token: "only-this-lab-knows".to_owned(),
             root: authority.root(),
         };
@@ -74,23 +84,40 @@ impl Relay {
 
     /// Starts it again with the same address, certificate authority and token.
     pub(crate) async fn restart(&mut self) -> Result<()> {
+        self.start_with(Arc::new(TokenOnly(self.access.token.clone()))).await
+    }
+
+    /// Starts it again so that it answers probes, takes connections, and then never says whether it admits them.
+    pub(crate) async fn restart_wedged(&mut self) -> Result<()> {
+        self.start_with(Arc::new(Undecided)).await
+    }
+
+    async fn start_with(&mut self, admits: Arc<dyn DynAccessControl>) -> Result<()> {
         ensure!(self.process.is_none(), "the relay is running");
-        self.process = Some(Process::start(&self.device, self.config()?).await?);
+        self.process = Some(Process::start(&self.device, self.config(admits)?).await?);
         Ok(())
     }
 
-    fn config(&self) -> Result<ServerConfig> {
-        let ip = self.device.ip().context("the relay's device has an address")?;
-        let any = Ipv4Addr::UNSPECIFIED;
-        let server_config = self.authority.server_config(IpAddr::V4(ip))?;
+    fn config(&self, admits: Arc<dyn DynAccessControl>) -> Result<ServerConfig> {
+        let ip = address(&self.device)?;
+        let any: IpAddr = match ip {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let server_config = self.authority.server_config(ip)?;
         let mut relay = RelayConfig::new((any, HTTP_PORT));
         relay.tls = Some(TlsConfig::new((any, HTTPS_PORT), CertConfig::Manual { server_config }));
-        relay.access = Arc::new(TokenOnly(self.access.token.clone()));
+        relay.access = admits;
         let mut config = ServerConfig::default();
         config.relay = Some(relay);
         config.quic = Some(QuicConfig::new((any, DISCOVERY_PORT)));
         Ok(config)
     }
+}
+
+fn address(device: &Device) -> Result<IpAddr> {
+    let ip = device.ip().map(IpAddr::V4).or(device.ip6().map(IpAddr::V6));
+    ip.context("the relay's device has an address")
 }
 
 /// A running server, on a thread with a runtime of its own.
@@ -146,5 +173,15 @@ impl AccessControl for TokenOnly {
             Some(token) if token == self.0 => Access::Allow,
             _ => Access::Deny { reason: Some("wrong token".to_owned()) },
         }
+    }
+}
+
+/// Keeps everybody waiting.
+#[derive(Debug)]
+struct Undecided;
+
+impl AccessControl for Undecided {
+    async fn on_connect(&self, _: &ClientRequest) -> Access {
+        std::future::pending().await
     }
 }

@@ -1,6 +1,7 @@
 //! Everything that has to hold, in the order in which it runs.
 
 mod air_gap;
+mod failover;
 mod matrix;
 mod mobility;
 mod relay;
@@ -13,6 +14,7 @@ use crate::runner::Scenario;
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = matrix::all();
     all.extend(relay::all());
+    all.extend(failover::all());
     all.extend(traffic::all());
     all.extend(mobility::all());
     all.extend(resume::all());

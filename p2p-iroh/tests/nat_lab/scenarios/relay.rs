@@ -39,6 +39,7 @@ async fn refuses() -> Result<Figures> {
     wrong_token.token.push('!');
     let mut foreign_authority = topology.relay.access().clone();
     foreign_authority.root = Authority::new()?.root();
+    let (wrong_token, foreign_authority) = ([wrong_token], [foreign_authority]);
     let (token, authority) = tokio::join!(
         Peer::online(&topology.dialler.device, &wrong_token, REFUSED_FOR),
         Peer::online(&topology.acceptor.device, &foreign_authority, REFUSED_FOR),
@@ -47,7 +48,7 @@ async fn refuses() -> Result<Figures> {
     ensure!(format!("{token:#}").contains("refused the token"), "{token:#}");
     ensure!(authority.is_err(), "a peer trusted a foreign authority");
     let start = Instant::now();
-    Peer::online(&topology.dialler.device, topology.relay.access(), ONLINE_MAX).await?;
+    Peer::online(&topology.dialler.device, &topology.access(), ONLINE_MAX).await?;
     Ok(Figures::default().with("the right one admitted after", start.elapsed()))
 }
 
