@@ -1,13 +1,17 @@
 //! The command line. The doc comments here are what `--help` prints.
 
-#[cfg(feature = "p2p-iroh")]
-use std::net::SocketAddr;
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use p2p::PeerId;
 
-use crate::{admin::AdminAddr, forward::ServiceName, logging::LogFormat, rule::Bandwidth};
+use crate::{
+    admin::AdminAddr,
+    forward::ServiceName,
+    logging::LogFormat,
+    rule::Bandwidth,
+    tunnel::args::{GatewayArgs, MigrateArgs, TunnelCommand},
+};
 
 /// Shares a local service with a peer, and reaches a peer's service, through NATs and without a server in between.
 ///
@@ -64,6 +68,13 @@ pub enum Command {
     /// Runs a relay of your own, for peers that cannot reach each other directly
     #[cfg(feature = "p2p-iroh")]
     Relay(RelayArgs),
+    /// Runs a tunnel server, or a home's side of one: where the legacy tunnel was
+    #[command(subcommand)]
+    Tunnel(TunnelCommand),
+    /// Runs beside an app: the home's API on loopback, by a tunnel server and over P2P
+    Gateway(Box<GatewayArgs>),
+    /// Takes a tunnel server or a gateway off the tunnel, phase by phase, and back
+    Migrate(MigrateArgs),
     /// Shows everything on this machine alone: relay, two peers, a forward, a download
     Demo(DemoArgs),
     /// Prints completions for a shell
@@ -79,7 +90,7 @@ impl Command {
         if matches!(self, Self::Doctor(_)) {
             return true;
         }
-        matches!(self, Self::Demo(_) | Self::Status(_) | Self::Ping(_) | Self::Bench(_))
+        matches!(self, Self::Demo(_) | Self::Status(_) | Self::Ping(_) | Self::Bench(_) | Self::Migrate(_))
     }
 }
 
@@ -459,21 +470,19 @@ pub struct RunArgs {
     pub grace: Duration,
 }
 
-#[cfg(feature = "p2p-iroh")]
-fn socket_addr(text: &str) -> Result<SocketAddr, &'static str> {
+pub(crate) fn socket_addr(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "expected an address and a port, like 127.0.0.1:9000 or [::1]:9000")
 }
 
-#[cfg(feature = "p2p-iroh")]
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     crate::config::parse_duration(text)
 }
 
-fn peer(text: &str) -> Result<PeerId, String> {
+pub(crate) fn peer(text: &str) -> Result<PeerId, String> {
     text.parse().map_err(|error: p2p::P2PError| error.to_string())
 }
 
-fn seconds(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.filter(|duration| *duration <= DRAIN_MAX).ok_or("expected seconds, from 0 to 86400")
 }
@@ -501,6 +510,7 @@ Environment:
   P2PD_ADMIN           like --admin; so P2PD_DRAIN, P2PD_GRACE, and P2PD_WATCH for daemon.watch, of `p2pd up`
   P2PD_LOG_FORMAT      text or json, like --log-format
   P2PD_ADMIN_TOKEN     what who asks the admin interface has to have
+  TUNNEL_ACCESS_TOKEN  the secret by which homes register at a tunnel server
   RUST_LOG             what to log on stderr, like debug or p2p_daemon=trace
   NO_COLOR             set to print without colours
 Flags come before the environment.";

@@ -159,6 +159,18 @@ pub enum Error {
         /// Why.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// A part of the tunnel was asked for in a way that makes no sense.
+    #[error("{problem}")]
+    Tunnel {
+        /// What was wrong, and what was expected.
+        problem: String,
+    },
+    /// A part of the tunnel did not work.
+    #[error("{problem}")]
+    TunnelFailed {
+        /// What, and why.
+        problem: String,
+    },
     /// A part of the demonstration did not work.
     #[error("the demo failed: {step}")]
     Demo {
@@ -192,6 +204,7 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::Certificate { .. }
             | Self::RelayAccess { .. }
+            | Self::Tunnel { .. }
             | Self::P2P(P2PError::InvalidInput { .. }) => 2,
             Self::Listen { .. }
             | Self::File { .. }
@@ -202,6 +215,7 @@ impl Error {
             | Self::NoHome
             | Self::P2P(_)
             | Self::Relay { .. }
+            | Self::TunnelFailed { .. }
             | Self::Demo { .. }
             | Self::System { .. } => 1,
         }

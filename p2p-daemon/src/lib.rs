@@ -16,6 +16,7 @@
 //! - [`forward`]: connections and datagrams between peers. [`http`]: requests by host and path. [`proxy`]: SOCKS5 and
 //!   `CONNECT`.
 //! - [`transfer`]: files and folders. `measure`: round trips and throughput.
+//! - [`tunnel`]: the legacy tunnel, its server, both its ends, and the way off it.
 //! - [`admin`]: `/metrics`, `/livez`, `/readyz`; `ask`: the same from another process.
 //! - `relay`: a relay of one's own, with the feature `p2p-iroh`.
 //! - [`demo`]: all of it on one machine.
@@ -50,6 +51,7 @@ pub mod rule;
 mod shutdown;
 pub mod stack;
 pub mod transfer;
+pub mod tunnel;
 
 pub use self::{
     console::{Console, Styled},

@@ -58,6 +58,11 @@ impl Shutdown {
         self.requested.clone().wait_for(|requested| *requested).await.ok();
     }
 
+    /// Whether the end was requested, for who waits for it in another way.
+    pub(crate) fn watch(&self) -> Watch<bool> {
+        self.requested.clone()
+    }
+
     /// Requests the end, if it is one [`on_signals`](Self::on_signals). Of others, who has the trigger decides.
     pub(crate) fn request(&self) {
         if let Some(trigger) = &self.trigger {

@@ -11,7 +11,9 @@
 //! # Where to start
 //! - [`route`]: the way a request takes to the home, as one trait. What calls it: the server and the gateway.
 //! - [`http`]: servers and clients on any byte streams; the bridge between peers is made of these.
-//! - [`connector`]: the byte streams that everything stands on. [`tcp`]: those of the edge. [`peer`]: those between peers.
+//!   [`homes`]: several homes, each by a route of its own.
+//! - [`connector`]: the byte streams that everything stands on. [`tcp`]: those of the edge, [`tls`] over them. [`peer`]: those
+//!   between peers.
 //! - [`socket`]: WebSockets, as messages.
 //! - [`sender`]: the home's side of a tunnel server, the legacy one or ours.
 //! - [`server`]: a tunnel server at the legacy one's URL; [`legacy`]: its route to homes. [`endpoint`]: further WebSockets on it.
@@ -26,6 +28,7 @@
 pub mod connector;
 pub mod endpoint;
 pub mod gateway;
+pub mod homes;
 pub mod http;
 pub mod legacy;
 pub mod migration;
@@ -36,5 +39,6 @@ pub mod sender;
 pub mod server;
 pub mod socket;
 pub mod tcp;
+pub mod tls;
 pub mod tunnel_p2p;
 pub mod wire;

@@ -5,6 +5,8 @@
 //! | `HttpRoute` | as HTTP/1.1 on any [`Connector`](crate::connector::Connector): between peers that is the bridge; on the home's own machine, the last step |
 //! | `LegacyRoute` | on the WebSocket that the home side opened to the tunnel server |
 //!
+//! | [`Homes`](crate::homes::Homes) | by the route of the client's own home |
+//!
 //! What chooses between routes is a route.
 
 use std::{error::Error, fmt, sync::Arc};
@@ -43,6 +45,12 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 pub trait Route: fmt::Debug + Send + Sync + 'static {
     /// Its name in logs and metrics, like `legacy` or `p2p`.
     fn name(&self) -> &'static str;
+
+    /// Whether there is a way to that client's home at all, as far as is configured. Says nothing about whether it works now.
+    fn knows(&self, client: &ClientId) -> bool {
+        let _ = client;
+        true
+    }
 
     /// Carries a request to `client`'s home and returns when the answer's head is here; its body follows as it is read.
     ///

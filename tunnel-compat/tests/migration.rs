@@ -68,6 +68,11 @@ impl Route for Scripted {
         self.name
     }
 
+    /// Of a client by that name only the tunnel knows a home.
+    fn knows(&self, client: &ClientId) -> bool {
+        self.name == "legacy" || client.as_str() != "no-p2p"
+    }
+
     async fn http(&self, _: &ClientId, request: Request<Body>) -> Result<Response<Body>, RouteError> {
         let mood = *self.mood.lock();
         if mood == Mood::Away {
@@ -195,6 +200,32 @@ fn each_phase_sends_requests_where_it_says() {
         let figures = scene.router.figures();
         assert_eq!((figures.legacy.routed, figures.p2p.routed, figures.rollbacks), (3, 3, 1));
         assert_eq!(figures.legacy.requests_in_flight + figures.p2p.requests_in_flight, 0);
+    });
+}
+
+// A server of many homes of which some have no P2P: these are no failures, and nothing goes back because of them.
+#[test]
+fn a_client_whose_home_p2p_does_not_know_stays_on_the_tunnel_while_there_is_one() {
+    run(|scene| async move {
+        scene
+            .router
+            .change(|policy| {
+                policy.shadow = Percentage::ALL;
+                Ok(())
+            })
+            .unwrap();
+        for phase in Phase::ALL {
+            scene.router.set_phase(phase).unwrap();
+            assert_eq!(scene.get("no-p2p").await, "legacy:", "phase {phase}");
+        }
+        scene.tunnel.set(Mood::Away);
+        let error = scene.request("no-p2p", Method::GET, "").await.unwrap_err();
+        assert!(matches!(error.failure, Failure::NotConnected(_)), "{error:?}");
+        scene.runtime.sleep(MigrationConfig::default().drain).await;
+        let error = scene.request("no-p2p", Method::GET, "").await.unwrap_err();
+        assert_eq!(error.failure.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!((scene.p2p.asked(), scene.router.figures().p2p.failed), (0, 0));
+        assert_eq!(scene.router.figures().refused, 1);
     });
 }
 

@@ -2,11 +2,14 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
+use tunnel_compat::migration::Control;
+
 /// What a daemon lets be done to it. By default nothing.
 #[derive(Clone, Default)]
 pub struct Controls {
     reload: Option<Action>,
     drain: Option<Action>,
+    migration: Option<Arc<Control>>,
 }
 
 /// Does it, and says what came of it, in words.
@@ -33,6 +36,17 @@ impl Controls {
         self
     }
 
+    /// `/migration` shows how a migration is, `POST` below it tells it what to do, and `/metrics` has its figures.
+    #[must_use]
+    pub fn with_migration(mut self, migration: Control) -> Self {
+        self.migration = Some(Arc::new(migration));
+        self
+    }
+
+    pub(super) fn migration(&self) -> Option<&Control> {
+        self.migration.as_deref()
+    }
+
     /// What stands behind a path.
     pub(super) fn at(&self, path: &str) -> Option<&Action> {
         match path {
@@ -46,6 +60,7 @@ impl Controls {
 impl fmt::Debug for Controls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let there = ["/reload", "/drain"].into_iter().filter(|path| self.at(path).is_some());
+        let there = there.chain(self.migration.as_ref().map(|_| "/migration"));
         f.debug_list().entries(there).finish()
     }
 }

@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use p2p::memory::MemoryNetwork;
+use p2p::{TokioRuntime, memory::MemoryNetwork};
 use serde_json::Value;
+use tunnel_compat::{
+    homes::Homes,
+    migration::{Control, MigrationConfig, Router},
+};
 
 use super::Health;
 use crate::{
@@ -50,6 +54,34 @@ const GOLDEN: &[(&str, &str)] = &[
     ("process_virtual_memory_max_bytes", "gauge"),
 ];
 
+// What a tunnel server and a gateway have besides.
+const MIGRATION: &[(&str, &str)] = &[
+    ("migration_breaker_open", "gauge"),
+    ("migration_cut_total", "counter"),
+    ("migration_decisions_total", "counter"),
+    ("migration_fallbacks_total", "counter"),
+    ("migration_phase", "gauge"),
+    ("migration_refused_total", "counter"),
+    ("migration_rollbacks_total", "counter"),
+    ("migration_shadow_total", "counter"),
+    ("requests_failed_total", "counter"),
+    ("requests_in_flight", "gauge"),
+    ("requests_routed_total", "counter"),
+    ("websockets_in_flight", "gauge"),
+];
+
+#[tokio::test]
+async fn a_routers_names_are_those_of_the_golden_list_from_the_start() {
+    let (tunnel, p2p) = (Arc::new(Homes::new("legacy", [])), Arc::new(Homes::new("p2p", [])));
+    let router = Router::new(tunnel, p2p, MigrationConfig::default(), None, Arc::new(TokioRuntime)).unwrap();
+    let text = Control::new(router).metrics();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    assert_eq!(types.collect::<BTreeMap<_, _>>(), MIGRATION.iter().copied().collect(), "{text}");
+    for route in ["legacy", "p2p"] {
+        assert!(text.contains(&format!("requests_routed_total{{route=\"{route}\"}} 0\n")), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn the_names_are_those_of_the_golden_list_from_the_start() {
     let stack = Stack::new(Arc::new(MemoryNetwork::new().provider("alice")), GRACE).unwrap();
@@ -86,8 +118,10 @@ fn the_alerts_name_only_what_is_exported() {
 #[track_caller]
 fn exported(expressions: &str) {
     let words = expressions.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    for name in words.filter(|word| word.starts_with("p2p_") || word.starts_with("process_")) {
-        let known = GOLDEN.iter().any(|&(family, kind)| match kind {
+    for name in
+        words.filter(|word| ["p2p_", "process_", "migration_", "requests_"].iter().any(|ours| word.starts_with(ours)))
+    {
+        let known = GOLDEN.iter().chain(MIGRATION).any(|&(family, kind)| match kind {
             "histogram" => ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(family)),
             _ => family == name,
         });

@@ -8,6 +8,7 @@
 //! | `/livez` | 200 for as long as the process answers at all |
 //! | `/readyz` | each check by name and problem, as JSON; 200 if all are well, 503 if not |
 //! | `POST /reload` | the configuration is read again; 422 says why it was not taken, and nothing has changed |
+//! | `/migration` | of a tunnel server or a gateway, how its migration is; `POST` below it, like `/migration/phase/2`, changes that |
 //! | `POST /drain` | nothing new from now on, and the end when what is open has ended, or at the drain's deadline |
 //!
 //! It listens on loopback or at a Unix domain socket. Anywhere else it needs a token, which is then asked for; `guard` is

@@ -12,6 +12,7 @@ use hyper::{
     header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
 };
 use serde::Serialize;
+use tunnel_compat::migration::Control;
 
 use super::{
     Controls, Health,
@@ -43,12 +44,16 @@ struct Overview {
     ready: bool,
     events: Vec<Arc<Event>>,
     history: Series,
+    /// Of a tunnel server or a gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    migration: Option<serde_json::Value>,
 }
 
 impl Routes {
     pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         match self.guard.check(&request) {
             Ok(verdict) => match (request.method(), request.uri().path()) {
+                (method, path) if is_migration(path) => self.migrate(method, path),
                 (&Method::GET | &Method::HEAD, path) => self.look(&request, path, verdict),
                 (&Method::POST, path) => self.act(path).await,
                 _ => not_allowed("GET, HEAD, POST"),
@@ -94,6 +99,18 @@ impl Routes {
         }
     }
 
+    fn migrate(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let Some(migration) = self.controls.migration() else {
+            return respond(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                "nothing migrates here: `p2pd tunnel serve` and `p2pd gateway` have a router\n",
+            );
+        };
+        let (status, said) = migration.ask(method, &path[MIGRATION.len()..]);
+        respond(status, if status == StatusCode::OK { JSON } else { TEXT }, said)
+    }
+
     fn overview(&self) -> Overview {
         let report = self.health.report();
         // The provider's checks are among all of them.
@@ -104,13 +121,17 @@ impl Routes {
             ready: report.ready,
             events: self.daemon.events().since(0),
             history: self.history.series(),
+            migration: self.controls.migration().map(Control::status),
         }
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let export = self.daemon.export();
         self.health.record(export.recorder());
-        let text = export.render();
+        let mut text = export.render();
+        if let Some(migration) = self.controls.migration() {
+            text.push_str(&migration.metrics());
+        }
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let mut response = if openmetrics::is_preferred(accept) {
             respond(StatusCode::OK, openmetrics::CONTENT_TYPE, openmetrics::from_prometheus(&text))
@@ -121,6 +142,12 @@ impl Routes {
         response
     }
 }
+
+fn is_migration(path: &str) -> bool {
+    path == MIGRATION || path.strip_prefix(MIGRATION).is_some_and(|rest| rest.starts_with('/'))
+}
+
+const MIGRATION: &str = "/migration";
 
 fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
     let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, format!("only {allowed} is answered here\n"));
@@ -142,7 +169,7 @@ pub(super) fn respond(status: StatusCode, content_type: &'static str, body: impl
         .expect("constant headers are valid")
 }
 
-const PATHS: &str = "there are /, /status.json, /metrics, /livez, /readyz, and by POST /reload and /drain\n";
+const PATHS: &str = "there are /, /status.json, /metrics, /livez, /readyz, /migration, and by POST /reload, /drain and what is below /migration\n";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";

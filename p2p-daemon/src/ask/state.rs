@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::tunnel::migrate::State as Migration;
+
 /// What `/status.json` says.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct State {
@@ -18,6 +20,8 @@ pub(crate) struct State {
     pub(super) rules: Vec<Rule>,
     pub(super) peers: Vec<Peer>,
     pub(super) events: Vec<Event>,
+    /// Of a tunnel server or a gateway.
+    pub(super) migration: Option<Migration>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

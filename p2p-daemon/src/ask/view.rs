@@ -20,6 +20,10 @@ impl View {
     pub(crate) fn lines(&self, state: &State, before: Option<&State>) -> Vec<String> {
         let mut lines = self.head(state);
         lines.push(String::new());
+        if let Some(migration) = &state.migration {
+            lines.extend(migration.lines(self.console));
+            lines.push(String::new());
+        }
         lines.extend(self.rules(state, before));
         lines.push(String::new());
         lines.extend(self.peers(state));

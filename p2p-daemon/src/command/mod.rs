@@ -35,6 +35,7 @@ use crate::{
     logging::LogFormat,
     rule::{Remote, Rules},
     stack::Stack,
+    tunnel::{self, args::TunnelCommand},
 };
 
 /// Runs a command to its end.
@@ -66,6 +67,12 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Ticket(args) => ticket::ticket(args, console),
         #[cfg(feature = "p2p-iroh")]
         Command::Relay(args) => relay::relay(args, console).await,
+        Command::Tunnel(TunnelCommand::Serve(args)) => tunnel::serve(*args, console).await,
+        Command::Tunnel(TunnelCommand::Send(args)) => tunnel::send(*args, console).await,
+        Command::Tunnel(TunnelCommand::Import(args)) => tunnel::import(&args, console),
+        Command::Tunnel(TunnelCommand::Revoke(args)) => tunnel::revoke(&args, console),
+        Command::Gateway(args) => tunnel::gateway(*args, console).await,
+        Command::Migrate(args) => tunnel::migrate(args, console).await,
         Command::Demo(args) => demo::demo(args, console).await,
         Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(args),
@@ -90,15 +97,20 @@ pub(crate) fn on_signals(drain: Duration, console: Console) -> Result<Shutdown, 
 }
 
 /// A daemon and what it stands on, as one command runs it.
-struct Running {
+pub(crate) struct Running {
     stack: Stack,
-    daemon: Daemon,
+    pub(crate) daemon: Daemon,
     key_file: Option<PathBuf>,
 }
 
 impl Running {
     /// Starts it with `drain` for what is open at the end, and `grace` for lost transports.
-    async fn start(config: ProviderConfig, drain: Duration, grace: Duration, console: Console) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        config: ProviderConfig,
+        drain: Duration,
+        grace: Duration,
+        console: Console,
+    ) -> Result<Self, Error> {
         let (access, key_file) = (access(&config)?, config.key_file.clone());
         let shutdown = on_signals(drain, console)?;
         let stack = Stack::start(config, grace).await?;
@@ -117,14 +129,14 @@ impl Running {
     }
 
     /// The admin interface, by which the daemon can be drained, and done to what `controls` let.
-    async fn admin(&self, addr: AdminAddr, controls: Controls) -> Result<Option<AdminServer>, Error> {
+    pub(crate) async fn admin(&self, addr: AdminAddr, controls: Controls) -> Result<Option<AdminServer>, Error> {
         let shutdown = self.daemon.shutdown().clone();
         let controls = controls.with_drain(move || shutdown.request());
         AdminServer::start(addr, &self.daemon, AdminOptions { token: admin_token(), controls }).await
     }
 
     /// Does what the command does, then ends in good order, whatever came of it.
-    async fn until_the_end(&self, work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    pub(crate) async fn until_the_end(&self, work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
         let result = work.await;
         self.daemon.end().await;
         self.stack.end().await;
@@ -168,7 +180,7 @@ fn remote(ticket: &str) -> Result<Remote, Error> {
     Ok(Remote { token: Token::from_ticket(&ticket), addr: ticket.addr })
 }
 
-fn say_admin(admin: Option<&AdminServer>, console: Console) {
+pub(crate) fn say_admin(admin: Option<&AdminServer>, console: Console) {
     if let Some(admin) = admin {
         console.line(format_args!("Watch it at {}; Prometheus finds /metrics there.", admin.url()));
     }

@@ -1,7 +1,7 @@
 //! The variables that are no keys of the file, and where things are unless told otherwise.
 //!
 //! This is the only module here that reads variables: `HOME`, `XDG_DATA_HOME`, `XDG_CONFIG_HOME`, `P2PD_CONFIG`,
-//! `P2PD_ADMIN_TOKEN`, `NO_COLOR`, `RUST_LOG`, and those by which a service manager can be told things: `NOTIFY_SOCKET`,
+//! `P2PD_ADMIN_TOKEN`, `TUNNEL_ACCESS_TOKEN`, `NO_COLOR`, `RUST_LOG`, and those by which a service manager can be told things: `NOTIFY_SOCKET`,
 //! `WATCHDOG_USEC`, `WATCHDOG_PID`. The rest go through [`process_vars`](p2p_providers::process_vars).
 
 use std::{
@@ -19,6 +19,15 @@ pub const ADMIN_PORT_SHARE: u16 = 8801;
 
 /// The port of the admin interface of `p2pd connect`, unless told otherwise. Another one, so that both run on one machine.
 pub const ADMIN_PORT_CONNECT: u16 = 8802;
+
+/// The port of the admin interface of `p2pd tunnel serve`, unless told otherwise.
+pub const ADMIN_PORT_TUNNEL: u16 = 8803;
+
+/// The port of the admin interface of `p2pd gateway`, unless told otherwise.
+pub const ADMIN_PORT_GATEWAY: u16 = 8804;
+
+/// The port of the admin interface of `p2pd tunnel send`, unless told otherwise.
+pub const ADMIN_PORT_TUNNEL_SEND: u16 = 8805;
 
 /// The provider of a command that hands out tickets or uses them: flags first, then the environment.
 ///
@@ -90,6 +99,11 @@ pub fn default_config_file() -> Result<PathBuf, Error> {
 /// What who asks the admin interface has to have: `P2PD_ADMIN_TOKEN`.
 pub(crate) fn admin_token() -> Option<String> {
     env::var("P2PD_ADMIN_TOKEN").ok().filter(|token| !token.is_empty())
+}
+
+/// By what homes register at a tunnel server: `TUNNEL_ACCESS_TOKEN`, the legacy programs' own name for it.
+pub(crate) fn tunnel_secret() -> Option<String> {
+    env::var("TUNNEL_ACCESS_TOKEN").ok().filter(|secret| !secret.is_empty())
 }
 
 /// Where a service manager wants to be told things, as sd_notify(3) has it.

@@ -23,10 +23,11 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "p2p-iroh")]
-pub(crate) use self::settings::parse_duration;
 pub use self::{
-    environment::{ADMIN_PORT_CONNECT, ADMIN_PORT_SHARE, default_config_file, default_key_file},
+    environment::{
+        ADMIN_PORT_CONNECT, ADMIN_PORT_GATEWAY, ADMIN_PORT_SHARE, ADMIN_PORT_TUNNEL, ADMIN_PORT_TUNNEL_SEND,
+        default_config_file, default_key_file,
+    },
     layers::{Config, Flags},
     origins::Origin,
     problem::ConfigProblem,
@@ -34,6 +35,7 @@ pub use self::{
     template::TEMPLATE,
 };
 pub(crate) use self::{
-    environment::{admin, admin_token, log_filter, no_color, notify_socket, provider, watchdog},
+    environment::{admin, admin_token, log_filter, no_color, notify_socket, provider, tunnel_secret, watchdog},
+    settings::parse_duration,
     watch::Watcher,
 };

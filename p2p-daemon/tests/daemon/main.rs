@@ -30,5 +30,7 @@ mod relay;
 mod service;
 #[cfg(any(feature = "p2p-iroh", target_os = "linux"))]
 mod tool;
+#[cfg(all(feature = "p2p-iroh", unix))]
+mod tunnel;
 #[cfg(feature = "p2p-iroh")]
 mod up;

@@ -8,9 +8,39 @@ use std::io::{Read, Write};
 
 use self::browser::Browser;
 use crate::{
-    process::addr_in,
+    process::{P2pd, addr_in, run},
     service::{connect, echo, serve, share},
 };
+
+#[cfg(unix)]
+#[test]
+fn the_page_of_a_tunnel_server_follows_its_migration() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (tokens, key) = (path("tokens"), path("key"));
+    let args = [
+        "tunnel",
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--tokens",
+        &tokens,
+        "--key-file",
+        &key,
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let server = P2pd::start_with(&args, &[("TUNNEL_ACCESS_TOKEN", "a-secret-for-registering")]);
+    let Some(browser) = Browser::start() else { return };
+    let admin = addr_in(&server.says("Watch it at")).to_string();
+    browser.open_url(&format!("http://{admin}/"));
+    browser.wait("document.querySelector('#phase').textContent.includes('Phase 1: everything over the tunnel')");
+    let (code, ..) = run(&["migrate", "phase", "3", "--admin", &admin], &[]);
+    assert_eq!(code, Some(0));
+    browser.wait("document.querySelector('#phase').textContent.includes('Phase 3: existing clients move')");
+    browser.wait("document.querySelectorAll('#routes tbody tr').length === 2");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
 
 #[test]
 fn the_page_follows_a_peer_that_comes_and_goes_and_says_when_the_daemon_is_gone() {

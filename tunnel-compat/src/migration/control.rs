@@ -1,5 +1,7 @@
 //! A router's commands and figures over HTTP, for its operator.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -9,7 +11,7 @@ use serde_json::json;
 use super::{Phase, Router};
 use crate::{
     http::Handler,
-    route::{Body, ClientId, full, text},
+    route::{Body, ClientId, text},
 };
 
 /// Answers what an operator asks of a router. Serve it on loopback, or where nobody else comes.
@@ -34,14 +36,29 @@ impl Control {
         Self(router)
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Result<Response<Body>, Problem> {
+    /// The answer to a request: status, and JSON if the status is 200 and it was not for metrics, else text. For a server that has
+    /// seen to who asks.
+    pub fn ask(&self, method: &Method, path: &str) -> (StatusCode, String) {
+        match self.answer(method, path) {
+            Ok(answer) => (StatusCode::OK, answer),
+            Err(Problem::NoSuchCommand) => (StatusCode::NOT_FOUND, format!("no such command; there are\n{COMMANDS}\n")),
+            Err(Problem::Refused(error @ (P2PError::InvalidInput { .. } | P2PError::LimitReached { .. }))) => {
+                (StatusCode::BAD_REQUEST, format!("{error}\n"))
+            }
+            Err(Problem::Refused(error)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, format!("nothing has changed: {}\n", error.chain()))
+            }
+        }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Result<String, Problem> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         match (method, &*parts) {
-            (&Method::GET, [""]) => Ok(self.status()),
-            (&Method::GET, ["metrics"]) => Ok(text(StatusCode::OK, self.metrics())),
+            (&Method::GET, [""]) => Ok(format!("{:#}\n", self.status())),
+            (&Method::GET, ["metrics"]) => Ok(self.metrics()),
             (&Method::POST, parts) => {
                 self.command(parts)?;
-                Ok(self.status())
+                Ok(format!("{:#}\n", self.status()))
             }
             _ => Err(Problem::NoSuchCommand),
         }
@@ -49,6 +66,7 @@ impl Control {
 
     fn command(&self, parts: &[&str]) -> Result<(), Problem> {
         let client = |name: &str| {
+            let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
             let parsed = name.parse::<ClientId>();
             parsed.map_err(|error| P2PError::invalid_input(format_args!("clientId {name:?}"), error))
         };
@@ -90,11 +108,12 @@ impl Control {
         Ok(())
     }
 
-    fn status(&self) -> Response<Body> {
+    /// How things are.
+    pub fn status(&self) -> serde_json::Value {
         let policy = self.0.policy();
         let now = self.0.runtime().wall_time();
         let drain_left = policy.drain_until.map(|until| until.duration_since(now).unwrap_or_default().as_secs());
-        let status = json!({
+        json!({
             "phase": policy.phase,
             "percentage": policy.percentage,
             "shadow": policy.shadow,
@@ -104,15 +123,13 @@ impl Control {
             "drain_seconds_left": drain_left,
             "tunnel_is_refused": self.0.tunnel_is_closed(),
             "p2p_is_left_alone": self.0.breaker_is_open(),
+            "decisions": self.0.decisions().map(|(why, count)| (why.name(), count)).collect::<BTreeMap<_, _>>(),
             "figures": self.0.figures(),
-        });
-        let mut answer = Response::new(full(format!("{status:#}\n")));
-        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        answer
+        })
     }
 
-    /// The Prometheus text format, version 0.0.4.
-    fn metrics(&self) -> String {
+    /// The same for Prometheus: its text format, version 0.0.4.
+    pub fn metrics(&self) -> String {
         let figures = self.0.figures();
         let mut text = String::new();
         let mut family = |name: &str, kind: &str, help: &str, samples: &[(&str, u64)]| {
@@ -170,18 +187,12 @@ impl Handler for Control {
         if request.headers().contains_key(header::ORIGIN) {
             return text(StatusCode::FORBIDDEN, "this is for programs, not for pages\n");
         }
-        match self.answer(request.method(), request.uri().path()) {
-            Ok(answer) => answer,
-            Err(Problem::NoSuchCommand) => {
-                text(StatusCode::NOT_FOUND, format!("no such command; there are\n{COMMANDS}\n"))
-            }
-            Err(Problem::Refused(error @ P2PError::InvalidInput { .. })) => {
-                text(StatusCode::BAD_REQUEST, format!("{error}\n"))
-            }
-            Err(Problem::Refused(error)) => {
-                text(StatusCode::INTERNAL_SERVER_ERROR, format!("nothing has changed: {}\n", error.chain()))
-            }
+        let (status, said) = self.ask(request.method(), request.uri().path());
+        let mut answer = text(status, said);
+        if status == StatusCode::OK && request.uri().path() != "/metrics" {
+            answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+        answer
     }
 }
 
@@ -204,7 +215,6 @@ impl From<P2PError> for Problem {
 mod tests {
     use std::sync::Arc;
 
-    use http_body_util::BodyExt;
     use p2p::P2PProvider;
     use p2p_simulator::Simulation;
 
@@ -242,9 +252,8 @@ mod tests {
         });
     }
 
-    async fn ask(control: &Control, method: Method, path: &str) -> Result<String, Problem> {
-        let body = control.answer(&method, path)?.into_body().collect().await.expect("it is all there").to_bytes();
-        Ok(String::from_utf8(body.to_vec()).expect("it is text"))
+    fn ask(control: &Control, method: Method, path: &str) -> Result<String, Problem> {
+        control.answer(&method, path)
     }
 
     #[test]
@@ -257,10 +266,10 @@ mod tests {
                 ("/allow/home", "\"home\""),
                 ("/rollback", "the operator asked for it"),
             ] {
-                let status = ask(&control, Method::POST, path).await.unwrap_or_else(|_| panic!("{path}"));
+                let status = ask(&control, Method::POST, path).unwrap_or_else(|_| panic!("{path}"));
                 assert!(status.contains(said), "{path}: {status}");
             }
-            let metrics = ask(&control, Method::GET, "/metrics").await.unwrap_or_default();
+            let metrics = ask(&control, Method::GET, "/metrics").unwrap_or_default();
             for line in ["migration_phase 1", "requests_routed_total{route=\"p2p\"} 0", "migration_rollbacks_total 1"] {
                 assert!(metrics.lines().any(|said| said == line), "no {line} in {metrics}");
             }
@@ -270,7 +279,7 @@ mod tests {
     #[test]
     fn a_command_that_makes_no_sense_changes_nothing_and_names_what_was_wrong() {
         run(|control| async move {
-            let before = ask(&control, Method::GET, "/").await.unwrap_or_default();
+            let before = ask(&control, Method::GET, "/").unwrap_or_default();
             for (path, named) in [
                 ("/phase/5", "5"),
                 ("/phase/x", "x"),
@@ -278,15 +287,15 @@ mod tests {
                 ("/percentage/-1", "-1"),
                 ("/deny/a b", "a b"),
             ] {
-                match ask(&control, Method::POST, path).await {
+                match ask(&control, Method::POST, path) {
                     Err(Problem::Refused(error)) => assert!(error.to_string().contains(named), "{path}: {error}"),
                     Err(Problem::NoSuchCommand) => panic!("{path} is a command"),
                     Ok(status) => panic!("{path}: {status}"),
                 }
             }
-            assert_eq!(ask(&control, Method::GET, "/").await.unwrap_or_default(), before);
-            assert!(matches!(ask(&control, Method::POST, "/phaze/2").await, Err(Problem::NoSuchCommand)));
-            assert!(matches!(ask(&control, Method::DELETE, "/").await, Err(Problem::NoSuchCommand)));
+            assert_eq!(ask(&control, Method::GET, "/").unwrap_or_default(), before);
+            assert!(matches!(ask(&control, Method::POST, "/phaze/2"), Err(Problem::NoSuchCommand)));
+            assert!(matches!(ask(&control, Method::DELETE, "/"), Err(Problem::NoSuchCommand)));
             assert!(before.contains("\"phase\": 1"), "{before}");
         });
     }

@@ -128,11 +128,13 @@ pub enum Why {
     Moved,
     /// Phase 4: everything does.
     Phase4,
+    /// P2P knows no home of the client.
+    NoHome,
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Phase1,
         Self::Denied,
         Self::DeniedAndDrained,
@@ -143,6 +145,7 @@ impl Why {
         Self::New,
         Self::Moved,
         Self::Phase4,
+        Self::NoHome,
     ];
 
     /// A short, stable name, for metric labels and logs.
@@ -158,6 +161,7 @@ impl Why {
             Self::New => "new",
             Self::Moved => "moved",
             Self::Phase4 => "phase_4",
+            Self::NoHome => "no_home",
         }
     }
 }
@@ -256,6 +260,13 @@ impl Machine {
             return Decision { side: Some(Side::Tunnel), why: Why::BreakerOpen, fallback: false };
         }
         Decision { side, why, fallback: self.may_fall_back(client, side) }
+    }
+
+    /// The same for a client of whom P2P knows no home: whatever the phase, it stays on the tunnel for as long as that is there.
+    pub fn decide_without_p2p(&mut self, now: Instant) -> Decision {
+        self.handle_timeout(now);
+        let why = if self.policy.phase == Phase::Tunnel { Why::Phase1 } else { Why::NoHome };
+        Decision { side: (!self.tunnel_is_closed).then_some(Side::Tunnel), why, fallback: false }
     }
 
     fn choose(&self, now: Instant, client: &ClientId) -> (Option<Side>, Why) {

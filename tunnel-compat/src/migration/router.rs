@@ -248,7 +248,11 @@ impl Shared {
     }
 
     fn decide(&self, client: &ClientId, what: &dyn fmt::Display) -> Decision {
-        let decision = self.machine.lock().decide(self.runtime.now(), client);
+        let (now, knows) = (self.runtime.now(), self.p2p.knows(client));
+        let decision = {
+            let mut machine = self.machine.lock();
+            if knows { machine.decide(now, client) } else { machine.decide_without_p2p(now) }
+        };
         count(self.counters.decisions(decision.why));
         match decision.side {
             Some(route) => tracing::debug!(%client, %what, %route, why = decision.why.name(), "Routed."),
@@ -271,7 +275,7 @@ impl Shared {
 }
 
 fn no_route() -> Failure {
-    let reason = "this client is denied P2P, and the tunnel is no longer served".into();
+    let reason = "this client has no P2P, and the tunnel is no longer served".into();
     Failure::Refused { status: StatusCode::SERVICE_UNAVAILABLE, reason }
 }
 
@@ -360,7 +364,9 @@ impl Route for Router {
 
         let spare = repeatable(&request);
         let shadow = match repeatable(&request) {
-            Some(copy) if shared.shadows_now() => Shadow::begin(shared, side.other(), client, copy),
+            Some(copy) if shared.p2p.knows(client) && shared.shadows_now() => {
+                Shadow::begin(shared, side.other(), client, copy)
+            }
             _ => None,
         };
         let may_repeat = side == Side::P2p && decision.fallback && spare.is_some();

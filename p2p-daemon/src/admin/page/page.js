@@ -189,11 +189,32 @@ function drawEvents(status) {
   $('no-events').hidden = status.events.length > 0;
 }
 
+const PHASES = ['', 'everything over the tunnel', 'what begins anew goes over P2P', 'existing clients move to P2P', 'P2P alone'];
+function drawMigration({ migration }) {
+  $('migration').hidden = !migration;
+  if (!migration) return;
+  const { figures } = migration;
+  const more = [
+    migration.rolled_back ? `rolled back: ${migration.rolled_back}` : null,
+    migration.tunnel_is_refused ? 'the tunnel is refused'
+      : migration.drain_seconds_left === null ? null : `the tunnel is served for another ${migration.drain_seconds_left} s`,
+    migration.p2p_is_left_alone ? 'P2P is left alone for a while' : null,
+    `${migration.percentage}% of the clients take part`,
+    migration.shadow ? `${migration.shadow}% of the requests are shadowed` : null,
+  ];
+  $('phase').replaceChildren(make('b', {}, `Phase ${migration.phase}: ${PHASES[migration.phase]}`), ` · ${more.filter(Boolean).join(' · ')}`);
+  $('routes').tBodies[0].replaceChildren(...[['tunnel', figures.legacy], ['P2P', figures.p2p]].map(([name, side]) => make('tr', {},
+    make('th', { scope: 'row' }, name),
+    ...['routed', 'failed', 'requests_in_flight', 'websockets_in_flight'].map(key => make('td', { class: key === 'failed' && side[key] ? 'n bad' : 'n' }, String(side[key]))))));
+  $('moved').textContent = `${figures.fallbacks} took the other route, ${figures.refused} had none, ${figures.cut_requests + figures.cut_websockets} were cut, ${figures.rollbacks} rollbacks`
+    + (figures.shadow_same + figures.shadow_different ? `, shadowed: ${figures.shadow_same} same and ${figures.shadow_different} different` : '');
+}
+
 function draw(status) {
   document.title = `${status.ready ? '' : '⚠ '}p2pd ${short(status.peer)}`;
   $('who').replaceChildren(make('span', { class: 'id', title: status.peer }, short(status.peer)), ` · up for ${lasting(status.at - status.since)}`);
   $('about').textContent = `p2pd ${status.version} · ${status.stack}`;
-  for (const part of [drawHealth, drawGraph, drawPeers, drawTraffic, drawRules, drawEvents]) part(status);
+  for (const part of [drawHealth, drawGraph, drawPeers, drawTraffic, drawMigration, drawRules, drawEvents]) part(status);
 }
 
 let answered = null;
