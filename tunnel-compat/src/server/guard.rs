@@ -62,7 +62,7 @@ impl Query {
 }
 
 /// The token that a caller shows: `Authorization: Bearer <token>`, or the token alone, as the legacy programs send it.
-pub(super) fn token_of(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn token_of(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),

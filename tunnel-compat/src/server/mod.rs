@@ -33,12 +33,12 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use p2p::{P2PError, Runtime};
 
-pub(crate) use self::guard::Query;
+pub(crate) use self::guard::{Query, token_of};
 pub use self::tokens::{RegisterError, StoreError, TokenKind, TokenStore, Use};
 use self::{
     auth::{SECRET_CHARS_MIN, answer_denied, client, failed},
     cors::Cors,
-    guard::{Denied, UNAUTHORIZED, token_of},
+    guard::{Denied, UNAUTHORIZED},
 };
 use crate::{
     endpoint::Endpoint,

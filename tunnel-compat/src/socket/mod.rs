@@ -1,5 +1,6 @@
 //! WebSockets, as messages: what the ends of the tunnel and its routes hand each other.
 
+mod byte_stream;
 mod heartbeat;
 
 use std::{
@@ -13,7 +14,10 @@ use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio_websockets as ws;
 
-pub use self::heartbeat::{Heartbeat, watched};
+pub use self::{
+    byte_stream::byte_stream,
+    heartbeat::{Heartbeat, watched},
+};
 use crate::connector::Io;
 
 /// A WebSocket's message.

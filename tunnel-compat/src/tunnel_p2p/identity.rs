@@ -39,6 +39,10 @@ impl Identity {
         self.peer
     }
 
+    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        pair(&self.seed).sign(message).as_ref().to_vec()
+    }
+
     pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
         tls::key_of(&self.seed).expect("any 32 bytes are a key").1
     }

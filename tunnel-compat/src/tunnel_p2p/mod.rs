@@ -11,14 +11,25 @@
 //! tls              who the peer is, and that nobody else reads           tls
 //! byte streams     a [`Rendezvous`] joins two peers' ends
 //! ```
+//!
+//! The rendezvous that is here is a tunnel server: [`ServerRendezvous`] at the peers, [`PeerEndpoint`] in the server.
 
 mod driver;
 mod handshakes;
 mod identity;
 pub mod mux;
+mod proof;
 mod provider;
 mod rendezvous;
+mod server;
+mod server_rendezvous;
 mod tls;
 mod transport;
 
-pub use self::{identity::Identity, provider::TunnelP2P, rendezvous::Rendezvous};
+pub use self::{
+    identity::Identity,
+    provider::TunnelP2P,
+    rendezvous::Rendezvous,
+    server::{PeerBounds, PeerEndpoint},
+    server_rendezvous::{ServerRendezvous, ServerRendezvousConfig},
+};

@@ -178,6 +178,7 @@ impl P2PProvider for TunnelP2P {
         self.0.hub.shutdown(deadline).await;
         let tasks = std::mem::take(&mut *self.0.tasks.lock());
         drop(tasks);
+        self.0.rendezvous.shutdown();
     }
 }
 

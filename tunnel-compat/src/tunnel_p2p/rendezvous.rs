@@ -31,6 +31,9 @@ pub trait Rendezvous: Debug + Send + Sync + 'static {
     /// Dropping the future loses no stream.
     async fn accept(&self) -> io::Result<BoxIo>;
 
+    /// Ends it: peers can open no streams to this one any more.
+    fn shutdown(&self);
+
     /// Why peers cannot open streams to this one now; nothing when they can.
     fn problem(&self) -> Watch<Option<String>>;
 }

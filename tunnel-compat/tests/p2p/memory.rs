@@ -39,7 +39,7 @@ impl Meadow {
     pub(crate) fn place(&self, peer: PeerId) -> Place {
         let (connector, acceptor) = pipe();
         self.peers.lock().insert(peer, connector);
-        Place { meadow: self.clone(), acceptor: Arc::new(acceptor) }
+        Place { meadow: self.clone(), peer, acceptor: Arc::new(acceptor) }
     }
 }
 
@@ -52,6 +52,7 @@ pub(crate) fn identity(name: &str) -> Identity {
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     meadow: Meadow,
+    peer: PeerId,
     acceptor: Arc<PipeAcceptor>,
 }
 
@@ -74,6 +75,11 @@ impl Rendezvous for Place {
 
     async fn accept(&self) -> io::Result<BoxIo> {
         self.acceptor.accept().await
+    }
+
+    fn shutdown(&self) {
+        // The streams of a peer that was shut down are taken by nobody; so it is found no more.
+        self.meadow.peers.lock().remove(&self.peer);
     }
 
     fn problem(&self) -> Watch<Option<String>> {
