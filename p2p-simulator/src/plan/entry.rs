@@ -71,6 +71,20 @@ fn meet(one: &Place, other: &Place) -> bool {
     match (one, other) {
         (Place::Around(Peers::All), Place::Around(_)) | (Place::Around(_), Place::Around(Peers::All)) => true,
         (Place::Around(_), Place::Around(_)) => one.names().any(|name| other.names().any(|other| name == other)),
+        (Place::Ways { from, to, both }, Place::Ways { from: other_from, to: other_to, both: other_both }) => {
+            let same = |from, to| same(from, other_from) && same(to, other_to);
+            both == other_both && (same(from, to) || (*both && same(to, from)))
+        }
+        _ => false,
+    }
+}
+
+/// Whether these are the same peers, in whatever order.
+fn same(one: &Peers, other: &Peers) -> bool {
+    match (one, other) {
+        (Peers::Named(one), Peers::Named(other)) => {
+            one.len() == other.len() && one.iter().all(|name| other.contains(name))
+        }
         _ => one == other,
     }
 }

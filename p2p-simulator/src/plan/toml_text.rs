@@ -179,6 +179,13 @@ mod tests {
         assert!(plan.clone().with(entry("everybody", 0, 11, "*")).is_err());
         let error = plan.with(entry("one", 40, 50, "a")).unwrap_err().to_string();
         assert!(error.contains("no other entry has"), "{error}");
+        // The same place in other words.
+        for (one, other) in [("a <-> b", "b <-> a"), ("a, b -> c", "b, a -> c"), ("* <-> a", "a <-> *")] {
+            let fault = |id, place| format!("[[fault]]\nid='{id}'\nat='1s'\nwhat='partition'\nwhere='{place}'\n");
+            let error = [fault("x", one), fault("y", other)].concat().parse::<Plan>().unwrap_err().to_string();
+            assert!(error.contains("fault \"y\"") && error.contains("fault \"x\" is not in effect"), "{error}");
+            assert!([fault("x", one), fault("y", "a -> b")].concat().parse::<Plan>().is_ok());
+        }
     }
 
     #[test]
