@@ -5,7 +5,7 @@ use std::{fmt, path::Path, str::FromStr};
 use p2p::P2PError;
 
 use crate::{
-    case::{Case, check_keys, invalid},
+    case::{Case, check_keys, in_file, invalid},
     runner::{Outcome, run_case},
     workload::Registry,
 };
@@ -33,12 +33,12 @@ impl Capsule {
     /// Reads a capsule and checks that all its names are known.
     ///
     /// # Errors
-    /// [`InvalidInput`](P2PError::InvalidInput): no such file, no capsule, one of another version, or an unknown name.
+    /// [`InvalidInput`](P2PError::InvalidInput), with the file's name: no such file, no capsule, one of another version, or an
+    /// unknown name.
     pub fn load(path: &Path, registry: &Registry) -> Result<Self, P2PError> {
         let text = std::fs::read_to_string(path).map_err(|error| invalid(&path.display().to_string(), error))?;
-        let mut capsule: Self = text.parse()?;
-        capsule.case.check(registry)?;
-        Ok(capsule)
+        let read = text.parse().and_then(|mut capsule: Self| capsule.case.check(registry).map(|()| capsule));
+        read.map_err(|error| in_file(path, error))
     }
 
     /// Runs the case again.

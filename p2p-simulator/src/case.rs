@@ -3,7 +3,7 @@
 //! A [`Scenario`](crate::scenario::Scenario) and a seed make one; a [`Capsule`](crate::capsule::Capsule) keeps it; shrinking
 //! makes it smaller.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use p2p::P2PError;
 use serde::{Deserialize, Serialize};
@@ -207,6 +207,16 @@ pub(crate) fn read_duration(key: &str, text: &str) -> Result<Duration, P2PError>
 
 pub(crate) fn invalid(what: &str, error: impl std::fmt::Display) -> P2PError {
     P2PError::invalid_input(what, error.to_string().trim_end())
+}
+
+/// Names the file in which that was wrong.
+pub(crate) fn in_file(path: &Path, error: P2PError) -> P2PError {
+    match error {
+        P2PError::InvalidInput { what, expected } => {
+            P2PError::invalid_input(format_args!("{}: {what}", path.display()), expected)
+        }
+        other => other,
+    }
 }
 
 /// Refuses a key that is none of these, with the nearest.

@@ -16,7 +16,7 @@ use p2p::P2PError;
 
 use crate::{
     capsule::Capsule,
-    case::invalid,
+    case::{in_file, invalid},
     runner::{Check, FreshProcess, Report, Settings, sweep, trace_case},
     scenario::Scenario,
     shrink::{Blame, Shrunk, shrink},
@@ -140,7 +140,7 @@ impl Run {
     fn run(&self, registry: &Registry) -> Result<bool, P2PError> {
         let text = std::fs::read_to_string(&self.scenario);
         let text = text.map_err(|error| invalid(&self.scenario.display().to_string(), error))?;
-        let mut scenario: Scenario = text.parse()?;
+        let mut scenario: Scenario = text.parse().map_err(|error| in_file(&self.scenario, error))?;
         if self.mutant.is_some() {
             scenario.mutant.clone_from(&self.mutant);
         }
@@ -177,7 +177,7 @@ impl Run {
                 println!("    p2p-sim replay {}", path.display());
             }
             if let Some(more) = found.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
-                println!("  and {more} seeds more");
+                println!("  and {more} more");
             }
         }
         for what in &report.never {

@@ -77,13 +77,22 @@ fn run_panics_with_the_seed_and_the_report() {
 fn a_run_that_never_ends_in_virtual_time_ends_at_its_limit() {
     let limit = Duration::from_secs(3600);
     let run = simulation().with_time_limit(limit).try_run(|network| async move {
-        let runtime = network.provider("alice").runtime().clone();
+        network.node("server", |node| async move {
+            let listener = node.provider().listen(&protocol()).await.unwrap();
+            let _connection = listener.accept().await;
+            let _never = listener.accept().await;
+        });
+        let alice = network.provider("alice");
+        let _idle = alice.connect(PeerId::from_name("server"), &protocol()).await.unwrap();
         loop {
-            runtime.sleep(Duration::from_secs(1)).await;
+            alice.runtime().sleep(Duration::from_secs(1)).await;
         }
     });
     let Err(failure @ Failure::TimeLimit { .. }) = run.map(|run: p2p_simulator::Run<()>| run) else { panic!() };
-    assert!(failure.to_string().contains("within 3600s of virtual time"), "{failure}");
+    let report = failure.to_string();
+    for part in ["within 3600s of virtual time", "server: program", "alice → server"] {
+        assert!(report.contains(part), "{report} lacks {part:?}");
+    }
 }
 
 #[test]

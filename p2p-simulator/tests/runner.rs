@@ -273,6 +273,19 @@ fn a_fresh_process_replays_what_another_found() {
 
     let (code, text) = p2p_sim(folder.path(), &["run", scenario, "--seeds", "2", "--check"]);
     assert!(code == 0 && text.contains("2 seeds, no failure"), "{text}");
+    let whole = std::fs::read_to_string(folder.path().join(line)).unwrap();
+    std::fs::write(folder.path().join("cut.toml"), &whole[..whole.len() / 2]).unwrap();
+    let (code, text) = p2p_sim(folder.path(), &["replay", "cut.toml"]);
+    assert!(code == 2 && text.contains("cut.toml"), "{text}");
+    std::fs::write(folder.path().join("old.toml"), whole.replacen("version = 1", "version = 7", 1)).unwrap();
+    let (code, text) = p2p_sim(folder.path(), &["replay", "old.toml"]);
+    assert!(code == 2 && text.contains("old.toml") && text.contains("version 7"), "{text}");
+    std::fs::write(folder.path().join("bad.toml"), "workload = 'counter'\npears = 3").unwrap();
+    let (code, text) = p2p_sim(folder.path(), &["run", "bad.toml"]);
+    assert!(
+        code == 2 && text.contains("bad.toml") && text.contains("pears") && text.contains("nearest is \"peers\""),
+        "{text}"
+    );
     let (code, text) = p2p_sim(folder.path(), &["replay", "nowhere.toml"]);
     assert!(code == 2 && text.contains("nowhere.toml"), "{text}");
     let (code, text) = p2p_sim(folder.path(), &["list"]);

@@ -4,6 +4,7 @@ mod accounts;
 mod connections;
 mod links;
 mod partitions;
+mod profiles;
 mod quirks;
 mod streams;
 
