@@ -73,7 +73,7 @@ pub struct IrohConfig {
     /// How keys are agreed on. Defaults to X25519.
     pub key_exchange: KeyExchange,
     /// An existing directory in which every connection leaves a [qlog](https://quicwg.org/qlog/) of its packets, which grows as
-    /// long as the connection lives. Defaults to none.
+    /// long as the connection lives and is whole once nothing holds the connection any more. Defaults to none.
     #[cfg(feature = "qlog")]
     pub qlog_dir: Option<std::path::PathBuf>,
     /// Who may connect. Defaults to everybody.

@@ -40,7 +40,7 @@ const STREAMS: usize = 24;
 #[derive(Clone)]
 struct Reading {
     read: Arc<AtomicU64>,
-    most: u64,
+    most: Arc<AtomicU64>,
 }
 
 /// What is true of an endpoint with 1,024 connections and 896 MiB is so at an eighth of both: each window has its own part
@@ -68,6 +68,43 @@ async fn hostile_peers_together_keep_within_the_budget() {
     println!("{} peers hold {} MiB; the process grew by {} MiB", sessions.len(), held / MIB, grown / MIB);
     assert!(held <= BUFFER_BYTES_MAX, "{held} bytes are held");
     assert!(held >= BUFFER_BYTES_MAX / 8, "{held} bytes: they did not try");
+
+    // Beside them, while all they hold is held, one that is read as fast as it sends. Not in the midst of their flood, which
+    // on a busy machine fills the socket for half a minute.
+    timeout(Duration::from_secs(120), flood_is_over(&sessions)).await.expect("they run out of room");
+    let honest = async {
+        let mut attempts = Vec::new();
+        while attempts.last() < Some(&u64::from(WINDOW_BYTES)) {
+            attempts.push(earned_window(&*listener, &addr).await);
+            println!("an honest peer's window: {} KiB", attempts[attempts.len() - 1] / 1024);
+        }
+    };
+    // A window grows by how fast it is used, which a machine with other things to do may keep from it: it may come back.
+    timeout(Duration::from_secs(120), honest).await.expect("an honest peer earns the whole window");
+}
+
+/// Returns when nobody sent data for a second.
+async fn flood_is_over(sessions: &[Session]) {
+    let sent = || sessions.iter().map(|session| session.raw.stats().frame_tx.stream).sum::<u64>();
+    let mut before = None;
+    while before.replace(sent()) != Some(sent()) {
+        tokio::time::sleep(STALLED).await;
+    }
+}
+
+/// The bytes that a new peer may have under way once much of its data was read.
+async fn earned_window(listener: &dyn P2PListener, addr: &PeerAddr) -> u64 {
+    let mut session = Session::open(listener, addr, u64::MAX).await;
+    let reading = session.reading.clone();
+    let filling = tokio::spawn(session.fill());
+    let enough = async {
+        while reading.read.load(Relaxed) < 16 * u64::from(WINDOW_BYTES) {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(enough).await;
+    reading.most.store(0, Relaxed);
+    in_time(filling).await.expect("the writers end when nothing more is taken")
 }
 
 /// Both ends of one connection.
@@ -85,7 +122,7 @@ impl Session {
         let peer = RawPeer::bind().await;
         let raw = hostile(&peer, addr).await;
         let accepted = in_time(listener.accept()).await.unwrap();
-        let reading = Reading { read: Arc::default(), most };
+        let reading = Reading { read: Arc::default(), most: Arc::new(most.into()) };
         let mut reader = JoinSet::new();
         reader.spawn(read_all(accepted.clone(), reading.clone()));
         Self { raw, reading, _peer: peer, _accepted: accepted, _reader: reader }
@@ -129,7 +166,7 @@ async fn read_all(connection: Arc<dyn P2PConnection>, reading: Reading) {
     while let Ok(mut stream) = connection.accept_stream().await {
         let reading = reading.clone();
         streams.spawn(async move {
-            while reading.read.load(Relaxed) < reading.most {
+            while reading.read.load(Relaxed) < reading.most.load(Relaxed) {
                 match stream.recv.read_chunk(64 * 1024).await {
                     Ok(Some(chunk)) => reading.read.fetch_add(chunk.len() as u64, Relaxed),
                     _ => return,
