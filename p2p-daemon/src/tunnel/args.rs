@@ -311,3 +311,29 @@ fn target(text: &str) -> Result<http::uri::Authority, String> {
     }
     Ok(authority)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::Cli;
+
+    const RUNBOOK: &str = include_str!("../../../docs/MIGRATION.md");
+
+    // A command that was renamed would leave an operator alone in the middle of a migration.
+    #[test]
+    fn the_runbooks_commands_are_commands() {
+        let peer = p2p::PeerId::from_bytes([7; 32]);
+        let ticket = p2p::Ticket::new(p2p::PeerAddr::new(peer)).to_string();
+        let text = RUNBOOK.replace("\\\n", " ").replace("TICKET", &ticket);
+        let mut count = 0;
+        for line in text.lines().filter(|line| line.starts_with("p2pd ")) {
+            let line = line.split('#').next().unwrap_or_default().replace("PEER", &peer.to_string());
+            if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+                panic!("{line}: {error}");
+            }
+            count += 1;
+        }
+        assert!(count >= 15, "{count}");
+    }
+}

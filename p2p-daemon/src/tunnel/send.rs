@@ -37,21 +37,16 @@ pub(crate) async fn send(args: SendArgs, console: Console) -> Result<(), Error> 
         console.line(format_args!("Beside the server at http://{}.", args.to));
         part.say_peer();
         let _admin = part.admin(&args.run, ADMIN_PORT_TUNNEL_SEND, None).await?;
-        let shutdown = part.running.daemon.shutdown().clone();
-        p2p::select! {
-            done = answer_peers(&part, &args, route.clone()) => done,
-            done = answer_tunnel(&part, &args, route) => done,
-            // What came over the tunnel ends with its socket, so it gets its time first.
-            () = async { shutdown.requested().await; part.runtime().sleep(shutdown.drain()).await } => Ok(()),
-        }
+        let (peers, tunnel) = (answer_peers(&part, &args, route.clone()), answer_tunnel(&part, &args, route));
+        tokio::try_join!(peers, tunnel).map(|_| ())
     };
     part.until_the_end(work).await
 }
 
-/// Answers peers that are allowed; pending for ever where nobody is.
+/// Answers peers that are allowed, until the end is asked for and what is open has had its time.
 async fn answer_peers(part: &Part, args: &SendArgs, route: Arc<dyn Route>) -> Result<(), Error> {
     if args.allow.is_empty() {
-        return std::future::pending().await;
+        return Ok(());
     }
     let runtime = part.runtime();
     let connections = ConnectionConfig::new(bridge_protocol())
@@ -71,34 +66,45 @@ async fn answer_peers(part: &Part, args: &SendArgs, route: Arc<dyn Route>) -> Re
     served.map_err(|source| Error::System { what: "to accept peers", source })
 }
 
-/// Keeps the socket to the tunnel server; pending for ever where there is none.
+/// Keeps the socket to the tunnel server, if there is one, until the end is asked for and what is in flight has had its time.
 async fn answer_tunnel(part: &Part, args: &SendArgs, route: Arc<dyn Route>) -> Result<(), Error> {
     let (Some(place), Some(client), Some(token_file)) = (&args.tunnel, &args.client, &args.token_file) else {
-        return std::future::pending().await;
+        return Ok(());
     };
     let connector = place.connector(args.tunnel_ca.as_deref())?;
     let token = match read_token(token_file)? {
         Some(token) => token,
-        None => registered(part, place, client, token_file, connector.clone()).await?,
+        None => match registered(part, place, client, token_file, connector.clone()).await? {
+            Some(token) => token,
+            None => return Ok(()),
+        },
     };
     let config = SenderConfig::new(client.clone(), token, place.authority.clone());
     let sender = Sender::new(config, connector, route, part.runtime());
     let said = say_status(sender.status(), place, client, part.console);
+    let shutdown = part.running.daemon.shutdown();
+    let ending = async {
+        shutdown.requested().await;
+        // New requests may still come, and be answered: the server learns of the end by the socket's.
+        let idle = async { sender.in_flight().wait_for(|count| *count == 0).await.ok() };
+        part.runtime().timeout(shutdown.drain(), idle).await.ok();
+    };
     p2p::select! {
         () = sender.run() => {}
         () = said => {}
+        () = ending => {}
     }
     Ok(())
 }
 
-/// Registers the home and keeps its token. A server that cannot be reached is asked again.
+/// Registers the home and keeps its token. A server that cannot be reached is asked again; nothing if the end comes first.
 async fn registered(
     part: &Part,
     place: &Place,
     client: &ClientId,
     file: &Path,
     connector: Arc<dyn Connector>,
-) -> Result<String, Error> {
+) -> Result<Option<String>, Error> {
     let secret = config::tunnel_secret().ok_or_else(|| Error::Tunnel {
         problem: format!(
             "{client} is not registered: {} does not exist, and $TUNNEL_ACCESS_TOKEN, with which it would be, is not set",
@@ -115,7 +121,7 @@ async fn registered(
             Ok(token) => {
                 kept.write_all(token.as_bytes()).and_then(|()| kept.sync_all()).map_err(keeping)?;
                 part.console.line(format_args!("Registered {client}; its access token is in {}.", file.display()));
-                return Ok(token);
+                return Ok(Some(token));
             }
             Err(error @ AuthError::Refused { .. }) => {
                 forget();
@@ -130,7 +136,7 @@ async fn registered(
                 };
                 if ended {
                     forget();
-                    return Ok(std::future::pending().await);
+                    return Ok(None);
                 }
                 pause = (pause * 2).min(PAUSE_MAX);
             }

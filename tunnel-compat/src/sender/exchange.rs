@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use p2p::TaskHandle;
+use p2p::{TaskHandle, Watch, WatchSender};
 
 use super::{Shared, request, window::Window};
 use crate::{
@@ -19,8 +19,11 @@ use crate::{
 const EXCHANGES_MAX: usize = 1024;
 
 /// Requests in flight, by their numbers.
-#[derive(Debug, Default)]
-pub(super) struct Exchanges(BTreeMap<u64, Exchange>);
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    by_number: BTreeMap<u64, Exchange>,
+    count: WatchSender<usize>,
+}
 
 #[derive(Debug)]
 struct Exchange {
@@ -29,15 +32,34 @@ struct Exchange {
     _task: TaskHandle,
 }
 
+impl Default for Exchanges {
+    fn default() -> Self {
+        Self { by_number: BTreeMap::new(), count: WatchSender::new(0) }
+    }
+}
+
 impl Exchanges {
+    /// How many there are, from now on.
+    pub(super) fn count(&self) -> Watch<usize> {
+        self.count.subscribe()
+    }
+
+    /// Ends all of them. Returns what is to be dropped outside the lock.
+    pub(super) fn end_all(&mut self) -> impl Sized + use<> {
+        self.count.set(0);
+        std::mem::take(&mut self.by_number)
+    }
+
     /// Nobody waits for that answer any longer. Returns what is to be dropped outside the lock.
     pub(super) fn abort(&mut self, request_id: u64) -> Option<impl Sized + use<>> {
-        self.0.remove(&request_id)
+        let ended = self.by_number.remove(&request_id);
+        self.count.set(self.by_number.len());
+        ended
     }
 
     /// More of that answer may be sent.
     pub(super) fn grant(&self, request_id: u64, bytes: u64) {
-        if let Some(exchange) = self.0.get(&request_id) {
+        if let Some(exchange) = self.by_number.get(&request_id) {
             exchange.window.grant(bytes);
         }
     }
@@ -53,14 +75,14 @@ impl Shared {
         window: Option<u64>,
     ) {
         let mut exchanges = self.exchanges.lock();
-        if exchanges.0.contains_key(&request_id) {
+        if exchanges.by_number.contains_key(&request_id) {
             tracing::warn!(
                 request_id,
                 "The tunnel server used a request's number twice; the second one was passed over."
             );
             return;
         }
-        let is_full = exchanges.0.len() >= EXCHANGES_MAX;
+        let is_full = exchanges.by_number.len() >= EXCHANGES_MAX;
         let knows_windows = window.is_some();
         let window = Arc::new(Window::new(window));
         let (shared, limit) = (self.clone(), window.clone());
@@ -80,7 +102,8 @@ impl Shared {
         if is_full {
             task.detach();
         } else {
-            exchanges.0.insert(request_id, Exchange { window, _task: task });
+            exchanges.by_number.insert(request_id, Exchange { window, _task: task });
+            exchanges.count.set(exchanges.by_number.len());
         }
     }
 

@@ -156,6 +156,11 @@ impl Sender {
         self.status.subscribe()
     }
 
+    /// Requests that are being answered, their bodies included, from now on. WebSockets are none.
+    pub fn in_flight(&self) -> Watch<usize> {
+        self.shared.exchanges.lock().count()
+    }
+
     /// Keeps a socket to the server for ever, and answers what comes.
     ///
     /// Whatever goes wrong is tried again, at a growing pace; [`status`](Self::status) says what it is.
@@ -221,7 +226,7 @@ impl Sender {
 impl Shared {
     /// Ends every request in flight, and every app's socket.
     fn end_all(&self) {
-        let ended = std::mem::take(&mut *self.exchanges.lock());
+        let ended = self.exchanges.lock().end_all();
         let apps = std::mem::take(&mut *self.apps.lock());
         drop((ended, apps));
     }

@@ -38,7 +38,7 @@ fn sender(folder: &Folder, home: SocketAddr, tunnel: SocketAddr) -> P2pd {
     let (home, tunnel) = (format!("http://{home}"), format!("ws://{tunnel}/ws"));
     let (token, key) = (folder.path("home.token"), folder.path("sender.key"));
     let args = ["tunnel", "send", &home, "--tunnel", &tunnel, "--client", "home", "--token-file", &token];
-    let args = [&args[..], &["--key-file", &key, "--admin", "off"]].concat();
+    let args = [&args[..], &["--key-file", &key, "--admin", "off", "--drain", "600"]].concat();
     let sender = P2pd::start_with(&args, &[("TUNNEL_ACCESS_TOKEN", SECRET)]);
     sender.says("Connected to the tunnel server");
     sender
@@ -81,7 +81,7 @@ async fn an_app_that_changes_nothing_is_taken_off_the_tunnel_and_back_while_it_r
 
     // Our tunnel server takes the legacy one's place; the home registers at it.
     let mut server = tunnel_server(&folder, listen, &[]);
-    let _sender = sender(&folder, home_addr, listen);
+    let mut sender_of_home = sender(&folder, home_addr, listen);
     let app = App::new(listen, &read(&folder.path("home.token")));
     app.get("/a?q=1").await;
     assert_eq!(app.ask("POST", "/b").await, (200, "POST /b".to_owned()));
@@ -90,6 +90,10 @@ async fn an_app_that_changes_nothing_is_taken_off_the_tunnel_and_back_while_it_r
     assert!(operator.migrate(&["status"]).contains("phase 1"));
 
     // The P2P route comes up beside it: the home lets the server in, the server is told where the home is.
+    // The home's side ends at once when nothing is in flight, long before its drain; it comes back with the token it was given.
+    sender_of_home.signal("TERM");
+    assert!(sender_of_home.ends().success());
+    let _sender_of_home = sender(&folder, home_addr, listen);
     let port = free_udp_port();
     let mut bridge_of_home = bridge(&folder, home_addr, &peer(&server), port);
     let at = format!("home={}", ticket(&bridge_of_home));
