@@ -7,9 +7,7 @@ use std::{
 };
 
 use iroh::SecretKey;
-use p2p::{PeerId, Result};
-
-use crate::key_file;
+use p2p::{PeerId, Result, key_file};
 
 /// A secret ed25519 key, and with it the [`PeerId`] that peers see.
 ///
@@ -44,7 +42,8 @@ impl Identity {
     /// [`InvalidInput`](p2p::P2PError::InvalidInput) names the file, what is wrong with it and what was expected: it is
     /// missing, readable by others, truncated, or no key.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        key_file::load(path.as_ref())
+        let path = path.as_ref();
+        Ok(Self::from_bytes(key_file::load(path)?).kept_in(path))
     }
 
     /// Reads the identity from a key file, or makes one up and writes it there, with mode 0600, if there is no file.
@@ -55,7 +54,8 @@ impl Identity {
     /// # Errors
     /// As [`load`](Self::load), and if the file cannot be written.
     pub fn load_or_create(path: impl AsRef<Path>) -> Result<Self> {
-        key_file::load_or_create(path.as_ref())
+        let path = path.as_ref();
+        Ok(Self::from_bytes(key_file::load_or_create(path)?).kept_in(path))
     }
 
     /// The public half, which peers see.
@@ -63,7 +63,7 @@ impl Identity {
         PeerId::from_bytes(*self.key.public().as_bytes())
     }
 
-    pub(crate) fn kept_in(self, path: &Path) -> Self {
+    fn kept_in(self, path: &Path) -> Self {
         Self { file: Some(path.to_owned()), ..self }
     }
 

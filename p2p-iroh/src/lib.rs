@@ -30,7 +30,7 @@
 //! router. None of the servers that iroh's authors run is ever contacted.
 //!
 //! # Map
-//! - What is configured: [`IrohConfig`], [`Identity`] and its file (`key_file`), [`RelayServer`], [`TrustRoots`],
+//! - What is configured: [`IrohConfig`], [`Identity`] and its file, [`RelayServer`], [`TrustRoots`],
 //!   [`AccessList`], [`IrohLimits`].
 //! - Who gets in, and how much of the endpoint: `admission`; the bytes it lends, `budget`; a peer's share of them, `window`
 //!   and `datagrams`.
@@ -55,7 +55,6 @@ mod endpoint;
 mod error;
 mod failover;
 mod identity;
-mod key_file;
 mod lan;
 mod limits;
 pub mod metrics;

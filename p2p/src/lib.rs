@@ -17,7 +17,7 @@
 //! - [`protocol`]: the bytes on the wire, as state machines without I/O.
 //! - [`transport`]: what a provider supplies. [`engine`]: what turns that into connections.
 //! - [`channel`]: several typed channels on one connection.
-//! - [`memory`]: peers within one process.
+//! - [`memory`]: peers within one process. [`key_file`]: a provider's secret key on disk.
 //! - [`layer`]: providers around providers.
 //! - `conformance`: the contract as tests. [`mock`]: scripted and broken providers.
 #![cfg_attr(not(test), warn(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types))]
@@ -42,6 +42,7 @@ pub mod engine;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod key_file;
 pub mod layer;
 pub mod memory;
 pub mod mock;

@@ -1,4 +1,9 @@
-//! An identity kept in a file: 64 hex digits and a newline, for its owner's eyes only.
+//! A secret key kept in a file: 64 hex digits and a newline, for its owner's eyes only. For providers whose identities are
+//! keys, so that each finds the same one in it.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "keys and the names of drafts are random on every machine, in no simulation"
+)]
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -6,20 +11,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::{P2PError, Result};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
-use p2p::{P2PError, Result};
 
-use crate::Identity;
+/// A secret key: the seed of an ed25519 key.
+pub type SecretKey = [u8; 32];
 
-pub(crate) fn load(path: &Path) -> Result<Identity> {
-    read(path).map(|identity| identity.kept_in(path)).map_err(|problem| problem.at(path))
+/// Reads the key.
+///
+/// # Errors
+/// [`InvalidInput`](P2PError::InvalidInput) names the file, what is wrong with it and what was expected: it is missing, readable by
+/// others, truncated, or no key.
+pub fn load(path: &Path) -> Result<SecretKey> {
+    read(path).map_err(|problem| problem.at(path))
 }
 
-/// Takes the key file for an endpoint, until the returned file is dropped or the process ends, however it ends.
+/// Takes the key file for a provider that must not be there twice, until the returned file is dropped or the process ends, however it ends.
 ///
 /// # Errors
 /// [`P2PError::InvalidInput`] if another endpoint has it. A file system that knows no locks is no error.
-pub(crate) fn lock(path: &Path) -> Result<Option<File>> {
+pub fn lock(path: &Path) -> Result<Option<File>> {
     let file = File::open(path).map_err(|error| Problem::Io(error).at(path))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
@@ -31,20 +42,33 @@ pub(crate) fn lock(path: &Path) -> Result<Option<File>> {
     }
 }
 
-pub(crate) fn load_or_create(path: &Path) -> Result<Identity> {
+/// Reads the key, or makes one up and writes it there, with mode 0600, if there is no file.
+///
+/// The file appears whole or not at all, and what is there is never overwritten. Of two programs that create it at the same time
+/// both get the same key. Directories that are missing are made, with mode 0700.
+///
+/// # Errors
+/// As [`load`], and if the file cannot be written.
+pub fn load_or_create(path: &Path) -> Result<SecretKey> {
     match read(path) {
         Err(Problem::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        read => return read.map(|identity| identity.kept_in(path)).map_err(|problem| problem.at(path)),
+        read => return read.map_err(|problem| problem.at(path)),
     }
-    match create(path, &Identity::generate()) {
-        // Somebody else was faster; theirs is the identity.
+    match create(path, &random()) {
+        // Somebody else was faster; theirs is the key.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         created => created.map_err(|error| Problem::Io(error).at(path))?,
     }
     load(path)
 }
 
-/// Why a file gives no identity.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("every supported system has a source of randomness");
+    bytes
+}
+
+/// Why a file gives no key.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("{0}")]
@@ -79,7 +103,7 @@ impl Problem {
     }
 }
 
-fn read(path: &Path) -> Result<Identity, Problem> {
+fn read(path: &Path) -> Result<SecretKey, Problem> {
     let file = File::open(path)?;
     // Of the open file, so that nobody swaps it between the look and the read.
     let metadata = file.metadata()?;
@@ -92,13 +116,12 @@ fn read(path: &Path) -> Result<Identity, Problem> {
     parse(text.trim_ascii())
 }
 
-fn parse(digits: &[u8]) -> Result<Identity, Problem> {
+fn parse(digits: &[u8]) -> Result<SecretKey, Problem> {
     if digits.len() != DIGITS {
         return Err(Problem::Length { digits: digits.len() });
     }
     let secret = HEXLOWER_PERMISSIVE.decode(digits).map_err(|_| Problem::NotHex)?;
-    let secret = secret.try_into().expect("64 hex digits are 32 bytes");
-    Ok(Identity::from_bytes(secret))
+    Ok(secret.try_into().expect("64 hex digits are 32 bytes"))
 }
 
 #[cfg(unix)]
@@ -116,13 +139,13 @@ fn check_mode(_: &fs::Metadata) -> Result<(), Problem> {
 }
 
 /// Writes the file under another name first and then links it, which fails where a rename would overwrite.
-fn create(path: &Path, identity: &Identity) -> io::Result<()> {
+fn create(path: &Path, key: &SecretKey) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
     create_directory(directory)?;
-    let draft = Draft::new(directory, identity)?;
+    let draft = Draft::new(directory, key)?;
     fs::hard_link(&draft.0, path)?;
     drop(draft);
     // The name itself has to survive a power cut as well. Not every system opens directories.
@@ -136,8 +159,8 @@ fn create(path: &Path, identity: &Identity) -> io::Result<()> {
 struct Draft(PathBuf);
 
 impl Draft {
-    fn new(directory: &Path, identity: &Identity) -> io::Result<Self> {
-        let random = HEXLOWER.encode(&Identity::generate().to_bytes()[..8]);
+    fn new(directory: &Path, key: &SecretKey) -> io::Result<Self> {
+        let random = HEXLOWER.encode(&random::<8>());
         let path = directory.join(format!(".key-{random}"));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -145,7 +168,7 @@ impl Draft {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path)?;
         let draft = Self(path);
-        writeln!(file, "{}", HEXLOWER.encode(&identity.to_bytes()))?;
+        writeln!(file, "{}", HEXLOWER.encode(key))?;
         file.sync_all()?;
         Ok(draft)
     }
@@ -199,10 +222,10 @@ mod tests {
     #[test]
     fn a_created_key_is_loaded_again_and_only_its_owner_may_read_it() {
         let home = Home::new();
-        let created = Identity::load_or_create(home.key()).unwrap();
-        let loaded = Identity::load_or_create(home.key()).unwrap();
-        assert_eq!(created.to_bytes(), loaded.to_bytes());
-        assert_eq!(Identity::load(home.key()).unwrap().peer_id(), created.peer_id());
+        let created = load_or_create(&home.key()).unwrap();
+        let loaded = load_or_create(&home.key()).unwrap();
+        assert_eq!(created, loaded);
+        assert_eq!(load(&home.key()).unwrap(), created);
 
         let directory = home.key().parent().unwrap().to_owned();
         assert_eq!(fs::metadata(home.key()).unwrap().permissions().mode() & 0o777, 0o600);
@@ -224,7 +247,7 @@ mod tests {
         ];
         for (name, content, mode, expected) in cases {
             let home = Home::with(&content, mode);
-            let error = Identity::load_or_create(home.key()).unwrap_err().to_string();
+            let error = load_or_create(&home.key()).unwrap_err().to_string();
             assert!(error.contains(home.key().to_str().unwrap()), "{name}: {error}");
             assert!(error.contains(expected), "{name}: {error}");
             assert_eq!(fs::read_to_string(home.key()).unwrap(), content, "{name}");
@@ -234,17 +257,17 @@ mod tests {
     #[test]
     fn white_space_upper_case_and_a_stricter_mode_are_no_fault() {
         let home = Home::with(format!("\n {} \r\n", "AB".repeat(32)), 0o400);
-        assert_eq!(Identity::load(home.key()).unwrap().to_bytes(), [0xab; 32]);
+        assert_eq!(load(&home.key()).unwrap(), [0xab; 32]);
     }
 
     #[test]
     fn what_is_no_file_is_no_key() {
         let home = Home::new();
-        let missing = Identity::load(home.key()).unwrap_err().to_string();
+        let missing = load(&home.key()).unwrap_err().to_string();
         assert!(missing.contains("No such file"), "{missing}");
 
         fs::create_dir_all(home.key()).unwrap();
-        let directory = Identity::load_or_create(home.key()).unwrap_err().to_string();
+        let directory = load_or_create(&home.key()).unwrap_err().to_string();
         assert!(directory.contains("not a regular file"), "{directory}");
     }
 
@@ -253,19 +276,18 @@ mod tests {
         let home = Home::new();
         create_directory(home.key().parent().unwrap()).unwrap();
         symlink("/nowhere/at/all", home.key()).unwrap();
-        Identity::load_or_create(home.key()).unwrap_err();
+        load_or_create(&home.key()).unwrap_err();
         assert!(fs::symlink_metadata(home.key()).unwrap().is_symlink());
     }
 
     #[test]
-    fn all_who_create_it_at_once_get_the_same_identity() {
+    fn all_who_create_it_at_once_get_the_same_key() {
         let home = Home::new();
         let path = home.key();
-        let peers: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| Identity::load_or_create(&path).unwrap().peer_id())).collect();
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| load_or_create(&path).unwrap())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert!(peers.iter().all(|peer| *peer == peers[0]), "{peers:?}");
+        assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
     }
 }
