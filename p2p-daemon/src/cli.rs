@@ -505,7 +505,10 @@ Environment:
   P2P_PROFILE          development (the default) or production
   P2P_LAN_DISCOVERY    on or off: find peers on the local network, and be found
   P2P_PORT_MAPPING     on or off: ask the router for a port
-  P2P_IMPLEMENTATION   iroh, or simulator, which only `p2pd demo` can use
+  P2P_IMPLEMENTATION   iroh; or tunnel, by a tunnel server; or simulator, which only `p2pd demo` can use
+  TUNNEL_P2P_SERVER    for tunnel: the server's URL, like wss://tunnel.example
+  TUNNEL_P2P_CLIENT_ID TUNNEL_P2P_TOKEN, TUNNEL_P2P_TOKEN_FILE: the client whose peers meet there, and its access token
+  TUNNEL_P2P_CA_FILE   a PEM file with the authorities of a server of your own
   P2PD_CONFIG          the configuration file, like --config
   P2PD_ADMIN           like --admin; so P2PD_DRAIN, P2PD_GRACE, and P2PD_WATCH for daemon.watch, of `p2pd up`
   P2PD_LOG_FORMAT      text or json, like --log-format

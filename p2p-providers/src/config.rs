@@ -8,7 +8,8 @@ use crate::Implementation;
 
 /// Settings of a [`provider`](crate::provider()).
 ///
-/// Each implementation uses what it understands: the simulator has no ports, relays or keys.
+/// Each implementation uses what it understands: the simulator has no ports, relays or keys; a tunnel has the key file, who may
+/// connect, and what is its own.
 ///
 /// ```
 /// use p2p_providers::{Profile, ProviderConfig, Role};
@@ -72,6 +73,9 @@ pub struct ProviderConfig {
     /// What the simulated network is like.
     #[cfg(feature = "p2p-simulator")]
     pub simulator: p2p_simulator::SimulatorConfig,
+    /// Where the tunnel server is, and who this is to it.
+    #[cfg(feature = "p2p-tunnel")]
+    pub tunnel: tunnel_compat::tunnel_p2p::TunnelP2PConfig,
 }
 
 /// The UDP port of what listens, unless configured otherwise.
@@ -109,6 +113,8 @@ impl ProviderConfig {
             buffer_bytes_max: None,
             #[cfg(feature = "p2p-simulator")]
             simulator: p2p_simulator::SimulatorConfig::default(),
+            #[cfg(feature = "p2p-tunnel")]
+            tunnel: tunnel_compat::tunnel_p2p::TunnelP2PConfig::default(),
         }
     }
 
@@ -132,7 +138,8 @@ impl ProviderConfig {
 
     /// Whether this is meant for production and yet nobody behind another NAT will reach it.
     pub(crate) fn lacks_relays(&self) -> bool {
-        self.profile == Profile::Production && self.relay_servers.is_empty()
+        let by_relay = self.implementation == Implementation::Iroh;
+        self.profile == Profile::Production && by_relay && self.relay_servers.is_empty()
     }
 }
 
@@ -235,8 +242,11 @@ mod tests {
 
     #[test]
     fn production_announces_nothing_unless_told_to() {
-        let config = ProviderConfig::new(Profile::Production, Role::Listener);
+        let mut config = ProviderConfig::new(Profile::Production, Role::Listener);
+        config.implementation = Implementation::Iroh;
         assert!(!config.lan_discovery && !config.port_mapping && config.lacks_relays());
+        config.implementation = Implementation::Tunnel;
+        assert!(!config.lacks_relays(), "it needs none");
         let config = ProviderConfig::new(Profile::Development, Role::Listener);
         assert!(config.lan_discovery && config.port_mapping && !config.lacks_relays());
     }

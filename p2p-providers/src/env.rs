@@ -30,7 +30,7 @@ impl ProviderConfig {
     ///
     /// | name | default | |
     /// |---|---|---|
-    /// | `P2P_IMPLEMENTATION` | `iroh` if built in, else `simulator` | which provider |
+    /// | `P2P_IMPLEMENTATION` | the first built in of `iroh`, `simulator`, `tunnel` | which provider |
     /// | `P2P_PROFILE` | `development` | or `production`; see [`Profile`] |
     /// | `P2P_LISTEN_PORT` | 8800 for what listens, else any | UDP port to bind; 0 is any free one |
     /// | `P2P_KEY_FILE` | a throwaway identity | file of the identity, made with mode 0600 if there is none |
@@ -54,7 +54,8 @@ impl ProviderConfig {
     /// | `P2P_BUFFER_BYTES_MAX` | 939524096 | bytes that all connections together may keep |
     ///
     /// What is set is checked, whether the chosen implementation uses it or not. The simulator's own variables,
-    /// `SIMULATOR_P2P_*`, are read where it is built in; its `SimulatorConfig` explains them. Of two values for one name
+    /// `SIMULATOR_P2P_*`, are read where it is built in; its `SimulatorConfig` explains them. So are the tunnel's, `TUNNEL_P2P_*`, of
+    /// `TunnelP2PConfig`. Of two values for one name
     /// the last counts, so a program can append its flags to the environment. One that has `P2P_` variables of its own
     /// leaves them out.
     ///
@@ -88,7 +89,11 @@ impl ProviderConfig {
         }
         #[cfg(feature = "p2p-simulator")]
         {
-            config.simulator = p2p_simulator::SimulatorConfig::from_vars(vars)?;
+            config.simulator = p2p_simulator::SimulatorConfig::from_vars(vars.clone())?;
+        }
+        #[cfg(feature = "p2p-tunnel")]
+        {
+            config.tunnel = tunnel_compat::tunnel_p2p::TunnelP2PConfig::from_vars(vars)?;
         }
         Ok((config, unknown))
     }
@@ -441,8 +446,8 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_used_names_variable_value_and_what_was_expected() {
         for (name, value, expected) in [
-            ("P2P_IMPLEMENTATION", "libp2p", "iroh or simulator"),
-            ("P2P_IMPLEMENTATION", "", "iroh or simulator"),
+            ("P2P_IMPLEMENTATION", "libp2p", "iroh, simulator or tunnel"),
+            ("P2P_IMPLEMENTATION", "", "iroh, simulator or tunnel"),
             ("P2P_PROFILE", "prod", "development or production"),
             ("P2P_LISTEN_PORT", "http", "from 1 to 65535"),
             ("P2P_LISTEN_PORT", "65536", "from 1 to 65535"),

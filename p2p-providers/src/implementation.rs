@@ -12,17 +12,20 @@ pub enum Implementation {
     Iroh,
     /// A simulated network within this process. Needs the feature `p2p-simulator`.
     Simulator,
+    /// Byte streams that a tunnel server joins, encrypted from end to end. Needs the feature `p2p-tunnel`.
+    Tunnel,
 }
 
 impl Implementation {
     /// Every implementation, the preferred first.
-    pub const ALL: [Self; 2] = [Self::Iroh, Self::Simulator];
+    pub const ALL: [Self; 3] = [Self::Iroh, Self::Simulator, Self::Tunnel];
 
-    /// The name in configuration: `iroh` or `simulator`.
+    /// The name in configuration: `iroh`, `simulator` or `tunnel`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Iroh => "iroh",
             Self::Simulator => "simulator",
+            Self::Tunnel => "tunnel",
         }
     }
 
@@ -31,6 +34,7 @@ impl Implementation {
         match self {
             Self::Iroh => "p2p-iroh",
             Self::Simulator => "p2p-simulator",
+            Self::Tunnel => "p2p-tunnel",
         }
     }
 
@@ -39,6 +43,7 @@ impl Implementation {
         match self {
             Self::Iroh => cfg!(feature = "p2p-iroh"),
             Self::Simulator => cfg!(feature = "p2p-simulator"),
+            Self::Tunnel => cfg!(feature = "p2p-tunnel"),
         }
     }
 
@@ -50,7 +55,7 @@ impl Implementation {
     /// Whether its peers reach those of other processes. If not, they have to share a [`Network`](crate::Network).
     pub const fn spans_processes(self) -> bool {
         match self {
-            Self::Iroh => true,
+            Self::Iroh | Self::Tunnel => true,
             Self::Simulator => false,
         }
     }
@@ -103,10 +108,9 @@ impl FromStr for Implementation {
     type Err = P2PError;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|implementation| implementation.name() == name)
-            .ok_or_else(|| P2PError::invalid_input(format_args!("implementation {name:?}"), "iroh or simulator"))
+        Self::ALL.into_iter().find(|implementation| implementation.name() == name).ok_or_else(|| {
+            P2PError::invalid_input(format_args!("implementation {name:?}"), "iroh, simulator or tunnel")
+        })
     }
 }
 
@@ -132,7 +136,7 @@ mod tests {
             assert_eq!(implementation.name().parse::<Implementation>().unwrap(), implementation);
         }
         let error = "libp2p".parse::<Implementation>().unwrap_err().to_string();
-        assert!(error.contains("\"libp2p\"") && error.contains("iroh or simulator"), "{error}");
+        assert!(error.contains("\"libp2p\"") && error.contains("iroh, simulator or tunnel"), "{error}");
     }
 
     #[test]
@@ -151,9 +155,11 @@ mod tests {
 
     // The features of this very build decide, so that the test means something with each of them alone.
     #[test]
-    fn the_default_is_iroh_where_it_is_built_in() {
-        let expected = match (cfg!(feature = "p2p-iroh"), cfg!(feature = "p2p-simulator")) {
-            (false, true) => Implementation::Simulator,
+    fn the_default_is_iroh_where_it_is_built_in_and_a_tunnel_where_nothing_else_is() {
+        let expected = match (cfg!(feature = "p2p-iroh"), cfg!(feature = "p2p-simulator"), cfg!(feature = "p2p-tunnel"))
+        {
+            (false, true, _) => Implementation::Simulator,
+            (false, false, true) => Implementation::Tunnel,
             _ => Implementation::Iroh,
         };
         assert_eq!(Implementation::default(), expected);

@@ -1,7 +1,7 @@
 //! Chooses a provider: at build time by feature, at run time by configuration.
 //!
-//! A service says [`provider`] and gets an `Arc<dyn P2PProvider>`. Whether that is iroh or the simulator is a cargo
-//! feature (`p2p-iroh`, `p2p-simulator`, or both, which is the default) and the variable `P2P_IMPLEMENTATION`; the
+//! A service says [`provider`] and gets an `Arc<dyn P2PProvider>`. Whether that is iroh, the simulator or a tunnel is a cargo
+//! feature (`p2p-iroh`, `p2p-simulator`, `p2p-tunnel`, or all, which is the default) and the variable `P2P_IMPLEMENTATION`; the
 //! service's source stays as it is.
 //!
 //! ```no_run
@@ -18,13 +18,13 @@
 //! # What leaves the machine
 //! In [development](Profile::Development), packets to dialled peers and configured relays, announcements on the local
 //! network, and a request to the router for a port. In [production](Profile::Production) the last two only if told so.
-//! `p2p_iroh` says more. The simulator opens no socket.
+//! `p2p_iroh` says more. A tunnel opens TCP connections to its server, and none to anybody else. The simulator opens no socket.
 //!
 //! # Map
 //! - [`provider`]: one peer. [`Network`]: several in one process that reach each other.
 //! - [`ProviderConfig`], with its [`Profile`] and [`Role`]: the settings, whichever implementation it is.
 //! - `env`: [`ProviderConfig::from_env`] and [`ProviderConfig::from_vars`], the one place that reads `P2P_*`.
-//! - [`Implementation`]: those there are. `iroh`: the settings in its terms.
+//! - [`Implementation`]: those there are. `iroh`, `tunnel`: the settings in their terms.
 
 mod config;
 mod env;
@@ -32,6 +32,8 @@ mod implementation;
 #[cfg(feature = "p2p-iroh")]
 mod iroh;
 mod network;
+#[cfg(feature = "p2p-tunnel")]
+mod tunnel;
 
 use std::sync::Arc;
 
@@ -61,6 +63,8 @@ pub async fn provider(config: ProviderConfig) -> Result<Arc<dyn P2PProvider>> {
     match config.implementation {
         #[cfg(feature = "p2p-iroh")]
         Implementation::Iroh => Ok(Arc::new(p2p_iroh::IrohP2P::bind(config.to_iroh()?).await?)),
+        #[cfg(feature = "p2p-tunnel")]
+        Implementation::Tunnel => Ok(Arc::new(config.to_tunnel()?)),
         _ => Network::new(&config)?.provider("peer").await,
     }
 }

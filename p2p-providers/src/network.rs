@@ -10,7 +10,7 @@ use crate::{Implementation, ProviderConfig};
 ///
 /// Over the simulator they are the peers of one simulated network, which runs in real time on tokio. Over iroh each is
 /// an endpoint on loopback with a throwaway identity and any free port: of the configuration, relays and bootstrap peers
-/// count, the rest is left out.
+/// count, the rest is left out. Over a tunnel they have a server of their own on loopback and throwaway identities.
 ///
 /// ```
 /// use p2p::{P2PConnectionExt, P2PProviderExt};
@@ -36,6 +36,8 @@ enum Kind {
     Iroh(Box<p2p_iroh::IrohConfig>),
     #[cfg(feature = "p2p-simulator")]
     Simulator(p2p_simulator::Network),
+    #[cfg(feature = "p2p-tunnel")]
+    Tunnel(crate::tunnel::LocalTunnel),
 }
 
 impl Network {
@@ -56,7 +58,9 @@ impl Network {
             Implementation::Simulator => {
                 Ok(Self(Kind::Simulator(p2p_simulator::Network::on_tokio(config.simulator.clone()))))
             }
-            #[cfg(not(all(feature = "p2p-iroh", feature = "p2p-simulator")))]
+            #[cfg(feature = "p2p-tunnel")]
+            Implementation::Tunnel => Ok(Self(Kind::Tunnel(crate::tunnel::LocalTunnel::default()))),
+            #[cfg(not(all(feature = "p2p-iroh", feature = "p2p-simulator", feature = "p2p-tunnel")))]
             _ => unreachable!("it is built in"),
         }
     }
@@ -68,10 +72,12 @@ impl Network {
             Kind::Iroh(_) => Implementation::Iroh,
             #[cfg(feature = "p2p-simulator")]
             Kind::Simulator(_) => Implementation::Simulator,
+            #[cfg(feature = "p2p-tunnel")]
+            Kind::Tunnel(_) => Implementation::Tunnel,
         }
     }
 
-    /// A new peer. The simulator makes its identity of `name`, where it takes an earlier one's place; iroh makes one up.
+    /// A new peer. The simulator makes its identity of `name`, where it takes an earlier one's place; the others make one up.
     ///
     /// # Errors
     /// [`Network`](p2p::P2PError::Network): no socket could be bound.
@@ -82,6 +88,8 @@ impl Network {
             Kind::Iroh(ref config) => Ok(Arc::new(p2p_iroh::IrohP2P::bind((**config).clone()).await?)),
             #[cfg(feature = "p2p-simulator")]
             Kind::Simulator(ref network) => Ok(Arc::new(network.provider(name))),
+            #[cfg(feature = "p2p-tunnel")]
+            Kind::Tunnel(ref tunnel) => tunnel.provider().await,
         }
     }
 }

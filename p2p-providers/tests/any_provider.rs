@@ -70,8 +70,18 @@ async fn a_ticket_is_enough_to_reach_a_provider_that_spans_processes() {
 }
 
 async fn talk_by_ticket(implementation: Implementation) -> p2p::Result<()> {
-    let server = provider(config(implementation, Role::Listener)).await?;
-    let client = provider(config(implementation, Role::Dialler)).await?;
+    let (server, client) = (config(implementation, Role::Listener), config(implementation, Role::Dialler));
+    #[cfg(feature = "p2p-tunnel")]
+    let tunnel = tunnel_compat::tunnel_p2p::LocalServer::start(Arc::new(p2p::TokioRuntime)).await?;
+    #[cfg(feature = "p2p-tunnel")]
+    let (server, client) = {
+        let on_tunnel = |mut config: ProviderConfig| -> p2p::Result<ProviderConfig> {
+            config.tunnel = tunnel.config(&"home".parse().expect("a valid name"))?;
+            Ok(config)
+        };
+        (on_tunnel(server)?, on_tunnel(client)?)
+    };
+    let (server, client) = (provider(server).await?, provider(client).await?);
     let protocol: ProtocolId = "talk/1".parse()?;
     let listener = server.listen(&protocol).await?;
 

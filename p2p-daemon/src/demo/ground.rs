@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use p2p::{P2PProvider, PeerAddr};
-#[cfg(feature = "p2p-iroh")]
-use p2p_providers::Implementation;
-use p2p_providers::{Network, ProviderConfig};
+use p2p_providers::{Implementation, Network, ProviderConfig};
 
 use tokio::task::JoinSet;
 
@@ -34,7 +32,7 @@ enum Kind {
 }
 
 impl Ground {
-    /// Starts whatever is to carry the peers: a relay on loopback, or a simulated network.
+    /// Starts whatever is to carry the peers: a relay or a tunnel server on loopback, or a simulated network.
     pub(super) async fn prepare(config: ProviderConfig) -> Result<Self, Error> {
         let kind = match config.implementation {
             #[cfg(feature = "p2p-iroh")]
@@ -92,14 +90,18 @@ impl Ground {
     }
 }
 
-#[cfg(feature = "p2p-simulator")]
 fn describe(config: &ProviderConfig) -> String {
+    match config.implementation {
+        #[cfg(feature = "p2p-simulator")]
+        Implementation::Simulator => describe_simulated(config),
+        Implementation::Tunnel => "a tunnel server on loopback, which joins what it cannot read".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(feature = "p2p-simulator")]
+fn describe_simulated(config: &ProviderConfig) -> String {
     let p2p_simulator::SimulatorConfig { seed, link, .. } = &config.simulator;
     let bandwidth = link.bandwidth.map(|bytes| format!(", {} Mbit/s", bytes * 8 / 1_000_000)).unwrap_or_default();
     format!("simulated: {:?} each way{bandwidth}, loss {}, seed {seed}", link.latency, link.loss)
-}
-
-#[cfg(not(feature = "p2p-simulator"))]
-fn describe(config: &ProviderConfig) -> String {
-    config.implementation.to_string()
 }

@@ -9,6 +9,7 @@ use tunnel_compat::{
     peer::PeerConnector,
     route::Route,
     server::{Server, ServerConfig},
+    tunnel_p2p::{PeerBounds, PeerEndpoint},
 };
 
 use super::{
@@ -27,7 +28,10 @@ pub(crate) async fn serve(args: ServeArgs, console: Console) -> Result<(), Error
     let part = Part::start("tunnel serve", &args.peer, &args.run, console).await?;
     let work = async {
         let runtime = part.runtime();
-        let tokens = open(&args.tokens, runtime.clone())?;
+        let tokens = Arc::new(open(&args.tokens, runtime.clone())?);
+        // For peers whose implementation is this tunnel.
+        let peers = PeerEndpoint::new(tokens.clone(), PeerBounds::default(), runtime.clone());
+        let config = config.with_endpoint(Arc::new(peers));
         let homes = args.home.iter().map(|(client, addr)| {
             let streams = PeerConnector::new(part.provider().clone(), addr.clone());
             let route = HttpRoute::new(HttpRouteConfig::to_home(), streams, runtime.clone());
@@ -43,7 +47,7 @@ pub(crate) async fn serve(args: ServeArgs, console: Console) -> Result<(), Error
             console.line(format_args!("The home {client} is also reached over P2P, at peer {:?}.", addr.peer));
         }
         let _admin = part.admin(&args.run, ADMIN_PORT_TUNNEL, Some(&router)).await?;
-        let server = Server::new(config, Arc::new(tokens), legacy, Arc::new(router), runtime);
+        let server = Server::new(config, tokens, legacy, Arc::new(router), runtime);
         part.serve(acceptor, server).await
     };
     part.until_the_end(work).await

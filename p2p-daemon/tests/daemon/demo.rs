@@ -26,6 +26,12 @@ fn over_the_simulator() {
     check("simulator", &["network", "service", "alice", "bob", "connect", "page", "file", "checksum"]);
 }
 
+#[cfg(feature = "p2p-tunnel")]
+#[test]
+fn over_a_tunnel_server() {
+    check("tunnel", &["network", "service", "alice", "bob", "connect", "page", "file", "checksum"]);
+}
+
 #[cfg(all(feature = "p2p-iroh", unix))]
 #[test]
 fn with_stay_it_prints_urls_that_answer_until_it_is_interrupted() {

@@ -12,11 +12,14 @@
 //! byte streams     a [`Rendezvous`] joins two peers' ends
 //! ```
 //!
-//! The rendezvous that is here is a tunnel server: [`ServerRendezvous`] at the peers, [`PeerEndpoint`] in the server.
+//! The rendezvous that is here is a tunnel server: [`ServerRendezvous`] at the peers, [`PeerEndpoint`] in the server. [`TunnelP2PConfig`]
+//! is what a program is told of it, [`LocalServer`] one to try things on.
 
+mod config;
 mod driver;
 mod handshakes;
 mod identity;
+mod local;
 pub mod mux;
 mod proof;
 mod provider;
@@ -27,7 +30,9 @@ mod tls;
 mod transport;
 
 pub use self::{
+    config::TunnelP2PConfig,
     identity::Identity,
+    local::LocalServer,
     provider::TunnelP2P,
     rendezvous::Rendezvous,
     server::{PeerBounds, PeerEndpoint},

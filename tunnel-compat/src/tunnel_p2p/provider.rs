@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use p2p::{
     Check, ConnectionConfig, ListenConfig, P2PConnection, P2PError, P2PListener, P2PProvider, PeerAddr, PeerId,
-    PeerInfo, ProviderStatus, Result, Runtime, RuntimeExt, SharedError, TaskHandle, Watch, WatchSender, engine::Hub,
+    PeerInfo, ProviderStatus, Result, Runtime, RuntimeExt, SharedError, TaskHandle, Transport, Watch, WatchSender,
+    engine::Hub, protocol::close,
 };
 use parking_lot::Mutex;
 use rustls::{CertificateError, ServerConfig, pki_types::ServerName, sign::CertifiedKey};
@@ -26,6 +27,9 @@ use crate::connector::{BoxIo, Io};
 #[derive(Clone)]
 pub struct TunnelP2P(Arc<Inner>);
 
+/// Says of a peer that proved its key whether it may connect.
+type Admission = Arc<dyn Fn(PeerId) -> bool + Send + Sync>;
+
 struct Inner {
     peer: PeerId,
     key: Arc<CertifiedKey>,
@@ -33,6 +37,7 @@ struct Inner {
     rendezvous: Arc<dyn Rendezvous>,
     runtime: Arc<dyn Runtime>,
     status: WatchSender<ProviderStatus>,
+    admission: Admission,
     /// What takes streams and follows the rendezvous, once somebody listens.
     tasks: Mutex<Vec<TaskHandle>>,
 }
@@ -40,6 +45,17 @@ struct Inner {
 impl TunnelP2P {
     /// The peer of that identity, whose connections `rendezvous` brings about.
     pub fn new(identity: &Identity, rendezvous: Arc<dyn Rendezvous>, runtime: Arc<dyn Runtime>) -> Self {
+        Self::with_admission(identity, rendezvous, runtime, |_| true)
+    }
+
+    /// The same, to which those peers alone may connect of which `admits` says so, once they have proved who they are. Others are told
+    /// that they may not.
+    pub fn with_admission(
+        identity: &Identity,
+        rendezvous: Arc<dyn Rendezvous>,
+        runtime: Arc<dyn Runtime>,
+        admits: impl Fn(PeerId) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let peer = identity.peer_id();
         let status = ProviderStatus { addr: peer.into(), checks: Vec::new(), shut_down: false };
         Self(Arc::new(Inner {
@@ -49,6 +65,7 @@ impl TunnelP2P {
             rendezvous,
             runtime,
             status: WatchSender::new(status),
+            admission: Arc::new(admits),
             tasks: Mutex::default(),
         }))
     }
@@ -81,7 +98,7 @@ impl Inner {
         let config = tls::server(self.key.clone())
             .map_err(|error| P2PError::Network { during: "setting TLS up", source: SharedError::new(error) })?;
         let (hub, rendezvous) = (self.hub.clone(), self.rendezvous.clone());
-        let accepting = accept(Arc::new(config), rendezvous.clone(), hub, self.runtime.clone());
+        let accepting = accept(Arc::new(config), rendezvous.clone(), hub, self.admission.clone(), self.runtime.clone());
         tasks.push(self.runtime.spawn("tunnel accept", Box::pin(accepting)));
         let following = follow(rendezvous.name(), rendezvous.problem(), self.status.clone());
         tasks.push(self.runtime.spawn("tunnel status", Box::pin(following)));
@@ -102,13 +119,26 @@ fn authentication(expected: PeerId, source: impl Into<Box<dyn std::error::Error 
 }
 
 /// Secures the byte streams that peers open, side by side.
-async fn accept(config: Arc<ServerConfig>, rendezvous: Arc<dyn Rendezvous>, hub: Arc<Hub>, runtime: Arc<dyn Runtime>) {
+async fn accept(
+    config: Arc<ServerConfig>,
+    rendezvous: Arc<dyn Rendezvous>,
+    hub: Arc<Hub>,
+    admits: Admission,
+    runtime: Arc<dyn Runtime>,
+) {
     let handshakes = Arc::new(Handshakes::default());
     while let Ok(io) = rendezvous.accept().await {
         let (config, relay, hub, of) = (config.clone(), rendezvous.name(), hub.clone(), runtime.clone());
+        let admits = admits.clone();
         let securing = async move {
             match of.timeout(HANDSHAKE_TIMEOUT, secure(config, io)).await {
-                Ok(Ok((stream, peer))) => hub.incoming(start(stream, false, peer, relay, &of)),
+                Ok(Ok((stream, peer))) => {
+                    let transport = start(stream, false, peer, relay, &of);
+                    match admits(peer) {
+                        true => hub.incoming(transport),
+                        false => transport.close(close::REJECTED, ""),
+                    }
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "A peer on the tunnel proved no identity."),
                 Err(elapsed) => tracing::debug!(%elapsed, "A peer on the tunnel proved no identity."),
             }
