@@ -107,7 +107,10 @@ fn parse(text: &str) -> Result<RelayUrl, String> {
         false => format!("https://{text}"),
     };
     let url: RelayUrl = with_scheme.parse().map_err(|error: RelayUrlParseError| format!("{error:#}"))?;
+    // As of 1.4.1 iroh hands the name to TLS with its brackets, so every attempt to connect would fail.
+    let is_ipv6 = url.host_str().is_some_and(|host| host.starts_with('['));
     let unwanted = [
+        (is_ipv6 && url.scheme() == "https", "no certificate can be verified for an IPv6 address, a name is needed"),
         (!matches!(url.scheme(), "https" | "http"), "neither https nor http"),
         (url.host_str().is_none(), "no host"),
         (!url.username().is_empty() || url.password().is_some(), "no user belongs in it"),
@@ -186,7 +189,7 @@ mod tests {
         check("https://relay.example/", "https://relay.example");
         check("https://relay.example:443", "https://relay.example");
         check("http://127.0.0.1:3340", "http://127.0.0.1:3340");
-        check("[2001:db8::1]:8443", "https://[2001:db8::1]:8443");
+        check("http://[2001:db8::1]:3340", "http://[2001:db8::1]:3340");
         check("192.0.2.7", "https://192.0.2.7");
     }
 
@@ -202,6 +205,8 @@ mod tests {
             "relay.example?token=1",
             "relay.example:99999",
             "https://[::1",
+            "https://[2001:db8::1]",
+            "[2001:db8::1]:8443",
         ] {
             let error = RelayServer::new(bad).unwrap_err().to_string();
             assert!(error.contains(&format!("{bad:?}")), "{error}");
