@@ -1,6 +1,6 @@
 //! The lab's own certificate authority, and the relay's certificate from it.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Result;
 use rcgen::{
@@ -28,9 +28,9 @@ impl Authority {
         self.0.der().clone()
     }
 
-    /// Makes a TLS server that proves to be `ip`. The address is in the certificate, since the lab has no names.
-    pub(crate) fn server_config(&self, ip: IpAddr) -> Result<rustls::ServerConfig> {
-        let mut params = CertificateParams::new(vec![ip.to_string()])?;
+    /// Makes a TLS server that proves to be `host`, a name or an address.
+    pub(crate) fn server_config(&self, host: &str) -> Result<rustls::ServerConfig> {
+        let mut params = CertificateParams::new(vec![host.to_owned()])?;
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.0)?;

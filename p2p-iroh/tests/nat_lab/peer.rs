@@ -5,7 +5,9 @@
 //! lives, so a scenario only speaks to the dialling side.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,7 +15,8 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
 use p2p::{
-    BiStream, ConnectionConfig, ListenConfig, P2PConnection, P2PListener, P2PProvider, Path, PeerAddr, ProtocolId,
+    BiStream, ConnectionConfig, ListenConfig, P2PConnection, P2PListener, P2PProvider, Path, PeerAddr, PeerId,
+    ProtocolId,
     layer::{LayerExt, ReconnectConfig},
 };
 use p2p_iroh::{IrohConfig, IrohP2P, RelayServer, TrustRoots};
@@ -24,6 +27,8 @@ use crate::{
     killable::Killable,
     relay::{DISCOVERY_PORT, RelayAccess},
 };
+
+const DNS_PORT: u16 = 53;
 
 const PROTOCOL: &str = "nat-lab/1";
 
@@ -94,14 +99,20 @@ impl Peer {
     ) -> Result<Self> {
         let mut trust = TrustRoots::none();
         let mut servers = Vec::new();
+        let mut name_servers = BTreeSet::new();
         for relay in relays {
+            let reachable = |ip: &&IpAddr| if ip.is_ipv4() { device.ip().is_some() } else { device.ip6().is_some() };
+            name_servers.extend(relay.name_servers.iter().filter(reachable).map(|&ip| SocketAddr::new(ip, DNS_PORT)));
             trust = trust.with_der(&relay.root)?;
             let server = RelayServer::new(relay.url.as_str())?.with_token(&relay.token);
             servers.push(server.with_quic_port(Some(DISCOVERY_PORT)));
         }
         // Without a relay, peers have to find each other by themselves.
-        let config =
-            IrohConfig::default().with_lan_discovery(servers.is_empty()).with_relays(servers).with_trust(trust);
+        let config = IrohConfig::default()
+            .with_lan_discovery(servers.is_empty())
+            .with_relays(servers)
+            .with_trust(trust)
+            .with_name_servers(name_servers);
         let (provider, transports, listener) = on(device, async move {
             let (provider, transports) = stack(IrohP2P::bind(config).await?)?;
             let listen = ListenConfig { ready_timeout: within, ..ListenConfig::new(protocol()) };
@@ -135,6 +146,11 @@ impl Peer {
             Ok(start.elapsed())
         })
         .await
+    }
+
+    /// Who it is.
+    pub(crate) fn peer_id(&self) -> PeerId {
+        self.listener.local_addr().peer
     }
 
     /// Its address, of which only the relay is told.

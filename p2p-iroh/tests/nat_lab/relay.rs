@@ -12,7 +12,7 @@ use iroh_relay::server::{
     Access, AccessControl, CertConfig, ClientRequest, DynAccessControl, QuicConfig, RelayConfig, Server, ServerConfig,
     TlsConfig,
 };
-use patchbay::{Device, Lab, Router};
+use patchbay::{Device, IpSupport, Lab, Router};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
@@ -30,6 +30,8 @@ pub(crate) struct RelayAccess {
     pub(crate) url: RelayUrl,
     pub(crate) token: String,
     pub(crate) root: CertificateDer<'static>,
+    /// Who knows the name in the URL, if it has one.
+    pub(crate) name_servers: Vec<IpAddr>,
 }
 
 impl RelayAccess {
@@ -43,6 +45,8 @@ impl RelayAccess {
 pub(crate) struct Relay {
     router: Router,
     device: Device,
+    /// Its name or address.
+    host: String,
     authority: Authority,
     access: RelayAccess,
     process: Option<Process>,
@@ -50,19 +54,25 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// Adds a router and a device of these names to the lab, and starts a relay there.
-    pub(crate) async fn start(lab: &Lab, (router, device): (&str, &str)) -> Result<Self> {
-        let router = lab.add_router(router).build().await?;
+    pub(crate) async fn start(lab: &Lab, (router, device): (&str, &str), ip: IpSupport) -> Result<Self> {
+        let router = lab.add_router(router).ip_support(ip).build().await?;
         let device = lab.add_device(device).uplink(router.id()).build().await?;
         let authority = Authority::new()?;
-        let access = RelayAccess {
-            url: match address(&device)? {
-                IpAddr::V4(ip) => format!("https://{ip}").parse()?,
-                IpAddr::V6(ip) => format!("https://[{ip}]").parse()?,
-            },
-            token: "only-this-lab-knows".to_owned(),
-            root: authority.root(),
+        let addresses: Vec<IpAddr> =
+            device.ip().map(IpAddr::from).into_iter().chain(device.ip6().map(IpAddr::from)).collect();
+        let (host, name_servers) = match addresses[..] {
+            [IpAddr::V4(ip)] => (ip.to_string(), Vec::new()),
+            // Only a name stands for two addresses, and iroh verifies no certificate of an IPv6 address.
+            _ => {
+                let (name, names) = (format!("{}.test", device.name()), lab.dns_server()?);
+                addresses.iter().try_for_each(|&ip| names.set_host(&name, ip))?;
+                (name, vec![lab.ix().gw().into(), lab.ix().gw_v6().into()])
+            }
         };
-        let mut relay = Self { router, device, authority, access, process: None };
+        let url = format!("https://{host}").parse()?;
+        let token = "only-this-lab-knows".to_owned();
+        let access = RelayAccess { url, token, root: authority.root(), name_servers };
+        let mut relay = Self { router, device, host, authority, access, process: None };
         relay.restart().await?;
         Ok(relay)
     }
@@ -99,12 +109,12 @@ impl Relay {
     }
 
     fn config(&self, admits: Arc<dyn DynAccessControl>) -> Result<ServerConfig> {
-        let ip = address(&self.device)?;
-        let any: IpAddr = match ip {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        // IPv6's takes IPv4 as well.
+        let any: IpAddr = match self.device.ip6() {
+            Some(_) => Ipv6Addr::UNSPECIFIED.into(),
+            None => Ipv4Addr::UNSPECIFIED.into(),
         };
-        let server_config = self.authority.server_config(ip)?;
+        let server_config = self.authority.server_config(&self.host)?;
         let mut relay = RelayConfig::new((any, HTTP_PORT));
         relay.tls = Some(TlsConfig::new((any, HTTPS_PORT), CertConfig::Manual { server_config }));
         relay.access = admits;
@@ -113,11 +123,6 @@ impl Relay {
         config.quic = Some(QuicConfig::new((any, DISCOVERY_PORT)));
         Ok(config)
     }
-}
-
-fn address(device: &Device) -> Result<IpAddr> {
-    let ip = device.ip().map(IpAddr::V4).or(device.ip6().map(IpAddr::V6));
-    ip.context("the relay's device has an address")
 }
 
 /// A running server, on a thread with a runtime of its own.

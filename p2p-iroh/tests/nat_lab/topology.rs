@@ -1,4 +1,4 @@
-//! The lab's map: a relay or two in public, and two peers, each behind a router of its own.
+//! The lab's map: a relay or two in public, and two peers, each behind a router of its own, which may be behind another.
 //!
 //! ```text
 //! relay -- datacenter --+-- home-dialler  -- dialler
@@ -13,30 +13,88 @@
 //! neighbour table would reach nobody for half a minute.
 
 use anyhow::Result;
-use patchbay::{Device, Lab, Nat, Router};
+use patchbay::{Device, Firewall, IpSupport, Lab, Nat, NodeId, Router};
 
 use crate::{
     expectation::NatKind,
     relay::{Relay, RelayAccess},
 };
 
+/// What a peer is behind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Home {
+    /// How its router translates IPv4. IPv6 is not translated, but lets in only who was spoken to before.
+    nat: NatKind,
+    ip: IpSupport,
+    /// How the network that its router is in translates, if it does.
+    carrier: Option<NatKind>,
+}
+
+impl Home {
+    /// With IPv6 and no IPv4.
+    pub(crate) const IPV6: Self = Self { nat: NatKind::None, ip: IpSupport::V6Only, carrier: None };
+    /// With a moderate NAT for IPv4, and IPv6.
+    pub(crate) const DUAL_STACK: Self = Self { nat: NatKind::Moderate, ip: IpSupport::DualStack, carrier: None };
+
+    /// Behind a moderate NAT, which is behind its provider's.
+    pub(crate) fn behind_carrier(carrier: NatKind) -> Self {
+        Self { carrier: Some(carrier), ..NatKind::Moderate.into() }
+    }
+
+    /// Whether it has IPv6.
+    pub(crate) fn has_ipv6(self) -> bool {
+        self.ip.has_v6()
+    }
+}
+
+impl From<NatKind> for Home {
+    /// With IPv4 alone.
+    fn from(nat: NatKind) -> Self {
+        Self { nat, ip: IpSupport::V4Only, carrier: None }
+    }
+}
+
 /// What to build.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    dialler: NatKind,
-    acceptor: NatKind,
+    dialler: Home,
+    acceptor: Home,
+    /// What the relays speak.
+    relay: IpSupport,
     standby: bool,
+    together: bool,
+    elsewhere: NatKind,
 }
 
 impl Plan {
-    /// Two peers behind these NATs, and a relay.
-    pub(crate) fn new(dialler: NatKind, acceptor: NatKind) -> Self {
-        Self { dialler, acceptor, standby: false }
+    /// Two peers in such homes, and a relay that speaks what both do.
+    pub(crate) fn new(dialler: impl Into<Home>, acceptor: impl Into<Home>) -> Self {
+        let (dialler, acceptor) = (dialler.into(), acceptor.into());
+        let relay = if dialler.ip == acceptor.ip { dialler.ip } else { IpSupport::DualStack };
+        Self { dialler, acceptor, relay, standby: false, together: false, elsewhere: NatKind::Moderate }
     }
 
     /// Adds a second relay.
     pub(crate) fn with_standby(mut self) -> Self {
         self.standby = true;
+        self
+    }
+
+    /// Lets the relays speak that instead.
+    pub(crate) fn with_relay(mut self, ip: IpSupport) -> Self {
+        self.relay = ip;
+        self
+    }
+
+    /// Lets the router that nobody is behind yet translate so.
+    pub(crate) fn with_elsewhere(mut self, nat: NatKind) -> Self {
+        self.elsewhere = nat;
+        self
+    }
+
+    /// Puts the acceptor into the dialler's home.
+    pub(crate) fn together(mut self) -> Self {
+        self.together = true;
         self
     }
 }
@@ -53,7 +111,7 @@ pub(crate) struct Topology {
     pub(crate) standby: Option<Relay>,
     pub(crate) dialler: Site,
     pub(crate) acceptor: Site,
-    /// A router with a moderate NAT that nobody is behind yet.
+    /// A router that nobody is behind yet.
     pub(crate) elsewhere: Router,
     // Last, so that everything above goes while its namespaces still exist.
     _lab: Lab,
@@ -69,19 +127,19 @@ impl Topology {
     pub(crate) async fn build(plan: Plan) -> Result<Self> {
         // Without an output directory, so that it writes no files.
         let lab = Lab::builder().build().await?;
-        let relay = Relay::start(&lab, ("datacenter", "relay")).await?;
+        let relay = Relay::start(&lab, ("datacenter", "relay"), plan.relay).await?;
         let standby = match plan.standby {
-            true => Some(Relay::start(&lab, ("another", "standby")).await?),
+            true => Some(Relay::start(&lab, ("another", "standby"), plan.relay).await?),
             false => None,
         };
-        Ok(Self {
-            relay,
-            standby,
-            dialler: Site::new(&lab, "dialler", plan.dialler).await?,
-            acceptor: Site::new(&lab, "acceptor", plan.acceptor).await?,
-            elsewhere: add_router(&lab, "elsewhere", NatKind::Moderate).await?,
-            _lab: lab,
-        })
+        let dialler = Site::new(&lab, "dialler", plan.dialler).await?;
+        let acceptor = match plan.together {
+            true => Site::at(&lab, "acceptor", dialler.router.clone()).await?,
+            false => Site::new(&lab, "acceptor", plan.acceptor).await?,
+        };
+        let elsewhere = Home { nat: plan.elsewhere, ip: plan.dialler.ip, carrier: None };
+        let elsewhere = add_router(&lab, "elsewhere", elsewhere, None).await?;
+        Ok(Self { relay, standby, dialler, acceptor, elsewhere, _lab: lab })
     }
 
     /// What a peer needs to use the relays.
@@ -96,19 +154,37 @@ impl Topology {
 }
 
 impl Site {
-    async fn new(lab: &Lab, name: &str, nat: NatKind) -> Result<Self> {
-        let router = add_router(lab, &format!("home-{name}"), nat).await?;
+    async fn new(lab: &Lab, name: &str, home: Home) -> Result<Self> {
+        let upstream = match home.carrier {
+            Some(nat) => Some(add_router(lab, &format!("carrier-{name}"), nat.into(), None).await?.id()),
+            None => None,
+        };
+        let router = add_router(lab, &format!("home-{name}"), home, upstream).await?;
+        Self::at(lab, name, router).await
+    }
+
+    /// A device at a router that there is.
+    async fn at(lab: &Lab, name: &str, router: Router) -> Result<Self> {
         let device = lab.add_device(name).uplink(router.id()).build().await?;
         Ok(Self { router, device })
     }
 }
 
-async fn add_router(lab: &Lab, name: &str, nat: NatKind) -> Result<Router> {
-    let nat = match nat {
-        NatKind::None => Nat::None,
-        NatKind::Open => Nat::Open,
-        NatKind::Moderate => Nat::Moderate,
-        NatKind::Strict => Nat::Strict,
-    };
-    lab.add_router(name).nat(nat).build().await
+async fn add_router(lab: &Lab, name: &str, home: Home, upstream: Option<NodeId>) -> Result<Router> {
+    let mut router = lab.add_router(name).ip_support(home.ip);
+    if home.ip.has_v4() {
+        router = router.nat(match home.nat {
+            NatKind::None => Nat::None,
+            NatKind::Open => Nat::Open,
+            NatKind::Moderate => Nat::Moderate,
+            NatKind::Strict => Nat::Strict,
+        });
+    }
+    if home.ip.has_v6() {
+        router = router.firewall(Firewall::BlockInbound);
+    }
+    if let Some(upstream) = upstream {
+        router = router.upstream(upstream);
+    }
+    router.build().await
 }

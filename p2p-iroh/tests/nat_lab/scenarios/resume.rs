@@ -27,6 +27,8 @@ const RELAY_AWAY: Duration = Duration::from_secs(2);
 /// Less than a connection's idle timeout of 30 s, and more.
 const LINK_AWAY_SHORT: Duration = Duration::from_secs(5);
 const LINK_AWAY_LONG: Duration = Duration::from_secs(40);
+/// Long enough for all paths to be given up, while the connection's idle timeout has not passed.
+const LINK_AWAY_MIDDLE: Duration = Duration::from_secs(20);
 
 pub(super) fn all() -> Vec<Scenario> {
     vec![
@@ -35,6 +37,7 @@ pub(super) fn all() -> Vec<Scenario> {
         Scenario::new("resume::nothing_lost_when_all_mappings_are_flushed", mappings_flushed),
         Scenario::new("resume::nothing_lost_when_the_transport_is_closed_by_force", transport_closed),
         Scenario::new("resume::nothing_lost_when_the_link_is_down_for_5_s", || link_down(LINK_AWAY_SHORT)),
+        Scenario::new("resume::nothing_lost_when_the_link_is_down_for_20_s", || link_down(LINK_AWAY_MIDDLE)),
         Scenario::new("resume::nothing_lost_when_the_link_is_down_for_40_s", || link_down(LINK_AWAY_LONG)),
     ]
 }
