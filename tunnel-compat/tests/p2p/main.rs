@@ -5,7 +5,9 @@ mod common;
 mod memory;
 mod mux;
 mod operator;
+mod routes;
 mod server;
+mod session;
 mod town;
 
 mod conformance {
