@@ -1,0 +1,8 @@
+//! The streams between two peers on a tunnel.
+#![no_main]
+
+#[path = "../../tunnel-compat/tests/corpus/target.rs"]
+#[allow(dead_code, reason = "the other target is another program's")]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| target::mux(bytes));
