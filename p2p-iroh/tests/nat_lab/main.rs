@@ -2,7 +2,7 @@
 //!
 //! Not a model: every router, peer and relay is a network namespace of its own, translation is nftables', and the
 //! relay checks tokens and shows a certificate from the lab's own authority. Latency and shaped links are not
-//! here, because not every kernel that runs this has them; loss comes from nftables.
+//! here, because not every kernel that runs this has them; loss comes from nftables, and the way to a relay can be made long.
 //!
 //! It has no libtest harness, since a user namespace must be entered before any thread starts, but takes the same
 //! arguments and prints the same lines:
@@ -18,7 +18,7 @@
 //! Where to find what:
 //! - [`runner`]: arguments, output, exit code; [`requirements`]: what this machine has to offer.
 //! - [`expectation`] and `matrix.txt`: which pair of NATs becomes direct.
-//! - [`topology`]: routers and devices; [`relay`] and [`certificate`]: the relay's; [`shell`]: commands in them.
+//! - [`topology`]: routers and devices; [`relay`], [`certificate`] and [`delay`]: the relay's; [`shell`]: commands in them.
 //! - [`peer`]: the one file that knows whose connections are tested; [`pair`]: two connected peers.
 //! - [`sink`]: where everything ends that an endpoint sends to somebody it was not told of.
 //! - [`faults`]: what can go wrong on purpose; [`steady`]: traffic meanwhile; [`scenarios`]: what has to hold then;
@@ -29,6 +29,8 @@
 
 #[cfg(target_os = "linux")]
 mod certificate;
+#[cfg(target_os = "linux")]
+mod delay;
 #[cfg(target_os = "linux")]
 mod expectation;
 #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -16,11 +17,13 @@ use patchbay::{Device, IpSupport, Lab, Router};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
-use crate::certificate::Authority;
+use crate::{certificate::Authority, delay::Delay};
 
 /// Where peers learn their public address: QUIC address discovery's usual port.
 pub(crate) const DISCOVERY_PORT: u16 = 7842;
 const HTTPS_PORT: u16 = 443;
+/// Where HTTPS is served if a long line ends at its usual port.
+const BEHIND_DELAY_PORT: u16 = 8443;
 /// Serves the probe for captive portals, which must not be TLS.
 const HTTP_PORT: u16 = 80;
 
@@ -50,11 +53,18 @@ pub(crate) struct Relay {
     authority: Authority,
     access: RelayAccess,
     process: Option<Process>,
+    delay: Option<Delay>,
 }
 
 impl Relay {
-    /// Adds a router and a device of these names to the lab, and starts a relay there.
-    pub(crate) async fn start(lab: &Lab, (router, device): (&str, &str), ip: IpSupport) -> Result<Self> {
+    /// Adds a router and a device of these names to the lab, and starts a relay there. Clients' bytes need
+    /// `one_way` to it, and back.
+    pub(crate) async fn start(
+        lab: &Lab,
+        (router, device): (&str, &str),
+        ip: IpSupport,
+        one_way: Duration,
+    ) -> Result<Self> {
         let router = lab.add_router(router).ip_support(ip).build().await?;
         let device = lab.add_device(device).uplink(router.id()).build().await?;
         let authority = Authority::new()?;
@@ -72,7 +82,12 @@ impl Relay {
         let url = format!("https://{host}").parse()?;
         let token = "only-this-lab-knows".to_owned();
         let access = RelayAccess { url, token, root: authority.root(), name_servers };
-        let mut relay = Self { router, device, host, authority, access, process: None };
+        let mut relay = Self { router, device, host, authority, access, process: None, delay: None };
+        if !one_way.is_zero() {
+            let from = (relay.any(), HTTPS_PORT).into();
+            let to = (Ipv4Addr::LOCALHOST, BEHIND_DELAY_PORT).into();
+            relay.delay = Some(Delay::start(&relay.device, from, to, one_way).await?);
+        }
         relay.restart().await?;
         Ok(relay)
     }
@@ -108,15 +123,20 @@ impl Relay {
         Ok(())
     }
 
-    fn config(&self, admits: Arc<dyn DynAccessControl>) -> Result<ServerConfig> {
+    fn any(&self) -> IpAddr {
         // IPv6's takes IPv4 as well.
-        let any: IpAddr = match self.device.ip6() {
+        match self.device.ip6() {
             Some(_) => Ipv6Addr::UNSPECIFIED.into(),
             None => Ipv4Addr::UNSPECIFIED.into(),
-        };
+        }
+    }
+
+    fn config(&self, admits: Arc<dyn DynAccessControl>) -> Result<ServerConfig> {
+        let any = self.any();
+        let https_port = if self.delay.is_some() { BEHIND_DELAY_PORT } else { HTTPS_PORT };
         let server_config = self.authority.server_config(&self.host)?;
         let mut relay = RelayConfig::new((any, HTTP_PORT));
-        relay.tls = Some(TlsConfig::new((any, HTTPS_PORT), CertConfig::Manual { server_config }));
+        relay.tls = Some(TlsConfig::new((any, https_port), CertConfig::Manual { server_config }));
         relay.access = admits;
         let mut config = ServerConfig::default();
         config.relay = Some(relay);

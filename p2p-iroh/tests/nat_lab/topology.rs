@@ -12,6 +12,8 @@
 //! address of its ports: a router added later would now and then change it, and whoever has the old one in its
 //! neighbour table would reach nobody for half a minute.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use patchbay::{Device, Firewall, IpSupport, Lab, Nat, NodeId, Router};
 
@@ -64,6 +66,8 @@ pub(crate) struct Plan {
     standby: bool,
     together: bool,
     elsewhere: NatKind,
+    /// From a peer to a relay.
+    one_way: Duration,
 }
 
 impl Plan {
@@ -71,7 +75,15 @@ impl Plan {
     pub(crate) fn new(dialler: impl Into<Home>, acceptor: impl Into<Home>) -> Self {
         let (dialler, acceptor) = (dialler.into(), acceptor.into());
         let relay = if dialler.ip == acceptor.ip { dialler.ip } else { IpSupport::DualStack };
-        Self { dialler, acceptor, relay, standby: false, together: false, elsewhere: NatKind::Moderate }
+        Self {
+            dialler,
+            acceptor,
+            relay,
+            standby: false,
+            together: false,
+            elsewhere: NatKind::Moderate,
+            one_way: Duration::ZERO,
+        }
     }
 
     /// Adds a second relay.
@@ -83,6 +95,12 @@ impl Plan {
     /// Lets the relays speak that instead.
     pub(crate) fn with_relay(mut self, ip: IpSupport) -> Self {
         self.relay = ip;
+        self
+    }
+
+    /// Puts the relays far away: two peers that meet there have four times that as round trip.
+    pub(crate) fn with_far_relays(mut self, one_way: Duration) -> Self {
+        self.one_way = one_way;
         self
     }
 
@@ -127,9 +145,9 @@ impl Topology {
     pub(crate) async fn build(plan: Plan) -> Result<Self> {
         // Without an output directory, so that it writes no files.
         let lab = Lab::builder().build().await?;
-        let relay = Relay::start(&lab, ("datacenter", "relay"), plan.relay).await?;
+        let relay = Relay::start(&lab, ("datacenter", "relay"), plan.relay, plan.one_way).await?;
         let standby = match plan.standby {
-            true => Some(Relay::start(&lab, ("another", "standby"), plan.relay).await?),
+            true => Some(Relay::start(&lab, ("another", "standby"), plan.relay, plan.one_way).await?),
             false => None,
         };
         let dialler = Site::new(&lab, "dialler", plan.dialler).await?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::{
-    expectation::NatKind::Strict,
+    expectation::{NatKind::Strict, PathKind},
     faults,
     figures::Figures,
     pair::{ONLINE_MAX, Pair, is_relayed},
@@ -22,6 +22,14 @@ const SILENT_MAX: Duration = Duration::from_secs(25);
 const FLOWS_MAX: Duration = Duration::from_secs(40);
 const ARRIVED_MAX: Duration = Duration::from_secs(60);
 
+/// From a peer to a far relay: a round trip of 100 ms between peers.
+const FAR_ONE_WAY: Duration = Duration::from_millis(25);
+const FAR_BYTES: usize = 8 * 1024 * 1024;
+/// Several round trips, in which nothing is under way.
+const FAR_PAUSE: Duration = Duration::from_secs(1);
+/// On a machine that others use the same transfer takes once or twice as long.
+const FAR_SLOWER_MAX: u32 = 3;
+
 pub(super) fn all() -> Vec<Scenario> {
     vec![
         Scenario::new("failover::home_relay_killed_peer_is_reachable_within_10_s", || reachable(Fault::Killed)),
@@ -29,6 +37,7 @@ pub(super) fn all() -> Vec<Scenario> {
         Scenario::new("failover::home_relay_admits_nobody_peer_is_reachable_within_25_s", || reachable(Fault::Wedged)),
         Scenario::new("failover::home_relay_killed_nothing_lost_and_flows_within_10_s", || flows(Fault::Killed)),
         Scenario::new("failover::home_relay_silent_nothing_lost_and_flows_within_25_s", || flows(Fault::Silent)),
+        Scenario::new("failover::a_second_relay_leaves_throughput_over_a_far_one_as_it_is", far),
     ]
 }
 
@@ -81,6 +90,30 @@ async fn flows(fault: Fault) -> Result<Figures> {
     let received = traffic.finish(ARRIVED_MAX).await?;
     drop(fault_lasts);
     Ok(Figures::default().with("flowing", flowing).with("gap", received.gap))
+}
+
+/// The gate, which is there where a second relay is, holds back what nobody has acknowledged yet. At first, after a pause,
+/// that is much; so both are looked at.
+async fn far() -> Result<Figures> {
+    let plan = Plan::new(Strict, Strict).with_far_relays(FAR_ONE_WAY);
+    let mut figures = Figures::over(PathKind::Relayed);
+    let mut took = Vec::new();
+    for (plan, at_once, after_pause) in [
+        (plan, "8 MiB with one relay", "after a pause"),
+        (plan.with_standby(), "8 MiB with two", "after a pause with two"),
+    ] {
+        let pair = Pair::connect_in(Topology::build(plan).await?).await?;
+        pair.connection.echo(FLOWS_MAX).await?;
+        pair.connection.wait_for_path(is_relayed, ONLINE_MAX).await?;
+        let first = pair.connection.transfer(FAR_BYTES, FLOWS_MAX).await?;
+        tokio::time::sleep(FAR_PAUSE).await;
+        let second = pair.connection.transfer(FAR_BYTES, FLOWS_MAX).await?;
+        took.push(first + second);
+        figures.add(at_once, first);
+        figures.add(after_pause, second);
+    }
+    ensure!(took[1] < took[0] * FAR_SLOWER_MAX, "with one relay {:?}, with two {:?}", took[0], took[1]);
+    Ok(figures)
 }
 
 /// Somebody who knows only the old relay reaches the peer by the new one.

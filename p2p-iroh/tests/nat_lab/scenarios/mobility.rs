@@ -20,7 +20,8 @@ use crate::{
 
 /// How long a connection may take to work again after its network changed.
 const RESUME_MAX: Duration = Duration::from_secs(30);
-/// How long the link is away, less than the 15 s after which a path is given up.
+/// How long the link is away: less than the 6.5 s after which a path is given up. After longer, iroh comes back to its relay only when
+/// its next attempt is due, which may be after the connection's idle timeout; see `docs/IROH.md`.
 const LINK_AWAY: Duration = Duration::from_secs(5);
 /// How long a NAT here remembers what is not used: less than the 2 s after which something is said on an idle path.
 const MAPPING_KEPT: Duration = Duration::from_secs(1);
