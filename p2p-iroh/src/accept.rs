@@ -9,6 +9,7 @@ use tracing::debug;
 use crate::{
     addr,
     admission::{Admission, Handshake, Knock, close},
+    early::{Answers, EARLY_ALPN},
     endpoint::Terms,
     peers::Peers,
     transport::{IrohConnection, millis},
@@ -21,6 +22,7 @@ pub(crate) struct Acceptor {
     pub(crate) peers: Arc<Peers>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) terms: Arc<Terms>,
+    pub(crate) answers: Option<Answers>,
     pub(crate) runtime: Arc<dyn Runtime>,
 }
 
@@ -49,11 +51,17 @@ impl Acceptor {
         let start = self.runtime.now();
         let terms = self.terms.server(handshake.level());
         let shaking = async {
-            let accepting = incoming.accept_with(terms).map_err(|error| chain(&error))?;
-            accepting.await.map_err(|error| chain(&error))
+            let mut accepting = incoming.accept_with(terms).map_err(|error| chain(&error))?;
+            if let Some(answers) = &self.answers
+                && accepting.alpn().await.is_ok_and(|alpn| alpn == EARLY_ALPN)
+            {
+                return answers.answer(accepting, &self.admission).await.map(|()| None);
+            }
+            accepting.await.map(Some).map_err(|error| chain(&error))
         };
         let connection = match self.runtime.timeout(HANDSHAKE_TIMEOUT, shaking).await {
-            Ok(Ok(connection)) => connection,
+            Ok(Ok(Some(connection))) => connection,
+            Ok(Ok(None)) => return debug!("Answered an early request."),
             Ok(Err(why)) => return debug!(%why, "A peer's QUIC handshake failed."),
             Err(late) => return debug!(after = ?late.after, "A peer's QUIC handshake did not end in time."),
         };

@@ -80,6 +80,11 @@ impl AccessList {
         self.0.read(|lists| lists.only.as_ref().is_some_and(|only| only.contains(&peer)))
     }
 
+    /// Whether everybody is admitted.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.read(|lists| lists.only.is_none() && lists.denied.is_empty())
+    }
+
     /// Wakes at every change.
     pub(crate) fn changes(&self) -> Watch<impl Clone + Send + 'static> {
         self.0.subscribe()

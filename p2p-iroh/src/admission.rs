@@ -36,6 +36,8 @@ pub(crate) struct Admission {
     limits: IrohLimits,
     access: AccessList,
     window_bytes_max: u32,
+    /// All begin with the least, because TLS sessions are resumed.
+    alike: bool,
     budget: Arc<Budget>,
     telemetry: Telemetry,
     relays: Arc<Relays>,
@@ -125,6 +127,7 @@ impl Admission {
             limits: config.limits.clone(),
             access: config.access.clone(),
             window_bytes_max: config.receive_window_bytes,
+            alike: config.zero_rtt,
             budget: Budget::new(config.limits.lent_bytes()),
             telemetry: Telemetry::default(),
             relays: Relays::new(config),
@@ -286,7 +289,8 @@ impl Admission {
 
     fn seat(self: &Arc<Self>, now: Instant) -> Seat {
         let loan = self.budget.open();
-        let mut levels = Level::all(self.window_bytes_max);
+        let levels = Level::all(self.window_bytes_max);
+        let mut levels = levels.filter(|level| !self.alike || level.borrowed() == 0);
         let best = levels.clone().next();
         let level = levels.find(|level| loan.extend(level.borrowed(), NEWCOMERS_SHARE));
         if level != best {

@@ -76,6 +76,14 @@ pub struct IrohConfig {
     /// long as the connection lives and is whole once nothing holds the connection any more. Defaults to none.
     #[cfg(feature = "qlog")]
     pub qlog_dir: Option<std::path::PathBuf>,
+    /// Whether peers may ask in their first packet, and this side may: see [`IrohP2P::request_early`], with its warning.
+    /// Defaults to no.
+    ///
+    /// TLS sessions are resumed then, and may begin with no less than the one before, so every connection begins with the
+    /// least that there is: 256 KiB under way, 128 KiB on one stream. Its window grows with use as ever; its streams do not.
+    ///
+    /// [`IrohP2P::request_early`]: crate::IrohP2P::request_early
+    pub zero_rtt: bool,
     /// Who may connect. Defaults to everybody.
     pub access: AccessList,
     /// How much peers may have of this endpoint.
@@ -114,6 +122,7 @@ impl Default for IrohConfig {
             key_exchange: KeyExchange::default(),
             #[cfg(feature = "qlog")]
             qlog_dir: None,
+            zero_rtt: false,
             access: AccessList::default(),
             limits: IrohLimits::default(),
             receive_window_bytes: 16 * 1024 * 1024,
@@ -190,6 +199,13 @@ impl IrohConfig {
     #[must_use]
     pub fn with_name_servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.name_servers = servers.into_iter().collect();
+        self
+    }
+
+    /// Sets whether peers may ask in their first packet, and this side may.
+    #[must_use]
+    pub const fn with_zero_rtt(mut self, on: bool) -> Self {
+        self.zero_rtt = on;
         self
     }
 

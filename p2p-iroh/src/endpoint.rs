@@ -12,6 +12,7 @@ use p2p::{P2PError, Result, protocol::ALPN};
 
 use crate::{
     Identity, IrohConfig, discovery,
+    early::EARLY_ALPN,
     error::Error,
     failover,
     limits::{DATAGRAM_BYTES_MAX, Level},
@@ -23,14 +24,14 @@ pub(crate) async fn bind(config: &IrohConfig, identity: &Identity) -> Result<End
     let least = Level::all(config.receive_window_bytes).last().expect("there is one");
     let builder = Endpoint::builder(presets::Minimal)
         .secret_key(identity.secret_key().clone())
-        .alpns(vec![ALPN.to_vec()])
+        .alpns(alpns(config))
         .transport_config(transport_config(config, least))
         // With an empty map there is no home relay, but a peer's relay can be dialled.
         .relay_mode(RelayMode::Custom(config.relays.iter().map(|relay| relay.to_iroh()).collect::<RelayMap>()))
         .ca_tls_config(config.trust.to_iroh())
         // A session that is resumed may begin with no less than the one before (RFC 9000 §7.4.1), and here the next
-        // connection to a peer may have to: its dial would end in a protocol violation.
-        .max_tls_tickets(0)
+        // connection to a peer may have to: its dial would end in a protocol violation. With 0-RTT all begin alike.
+        .max_tls_tickets(if config.zero_rtt { TLS_TICKETS_MAX } else { 0 })
         .dns_resolver(discovery::resolver(config))
         .portmapper_config(port_mapping(config));
     let builder = config.pkarr.iter().fold(builder, |builder, server| server.apply(builder));
@@ -45,6 +46,12 @@ pub(crate) async fn bind(config: &IrohConfig, identity: &Identity) -> Result<End
         let addrs: Vec<_> = config.bind.iter().map(ToString::to_string).collect();
         Error::bind(addrs.join(" or "), error).into()
     })
+}
+
+/// What is spoken within TLS.
+fn alpns(config: &IrohConfig) -> Vec<Vec<u8>> {
+    let early = config.zero_rtt.then(|| EARLY_ALPN.to_vec());
+    std::iter::once(ALPN.to_vec()).chain(early).collect()
 }
 
 fn bind_addrs(builder: Builder, config: &IrohConfig) -> Result<Builder> {
@@ -70,7 +77,7 @@ impl Terms {
     pub(crate) fn new(endpoint: &Endpoint, config: &IrohConfig) -> Arc<Self> {
         let terms = Level::all(config.receive_window_bytes).map(|level| {
             let transport = transport_config(config, level);
-            let server = endpoint.create_server_config_builder(vec![ALPN.to_vec()]);
+            let server = endpoint.create_server_config_builder(alpns(config));
             (level, transport.clone(), Arc::new(server.set_transport_config(transport).build()))
         });
         Arc::new(Self(terms.collect()))
@@ -127,6 +134,9 @@ const PATH_KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// 8.6 s of 20 s when a strict NAT forgets its mappings, and a link that is down for 5 s still keeps its path. With half of
 /// this it does not.
 const PATH_IDLE: Duration = Duration::from_millis(6500);
+
+/// TLS sessions that are remembered for early requests, of all peers together. Each is some 2 KB.
+const TLS_TICKETS_MAX: usize = 256;
 
 /// Streams that the engine opens beside the application's: control and messages.
 const ENGINE_STREAMS: u32 = 2;

@@ -37,6 +37,7 @@
 //! - The provider: [`IrohP2P`] (`provider`), the `endpoint` it binds, its `accept` loop, its `status`, the `peers` it
 //!   knows, those it finds on the `lan`.
 //! - What the engine speaks over: `transport`, one connection; `stream`, the halves of a stream.
+//! - Requests in the first packet, for those who opt in: `early`.
 //! - Translation: `addr` for names and places, `error` for everything that goes wrong.
 //!
 //! [iroh]: https://docs.rs/iroh
@@ -51,6 +52,7 @@ mod config;
 mod datagrams;
 mod discovery;
 pub mod doctor;
+mod early;
 mod endpoint;
 mod error;
 mod failover;
@@ -72,6 +74,7 @@ pub use self::{
     access::AccessList,
     config::IrohConfig,
     discovery::{DnsOrigin, PkarrServer, Publish},
+    early::{EARLY_ANSWER_BYTES_MAX, EARLY_REQUEST_BYTES_MAX, EarlyAnswer, EarlyRequest},
     identity::Identity,
     limits::{CONNECTION_BYTES_MIN, IrohLimits},
     options::{Congestion, KeyExchange},

@@ -3,6 +3,7 @@
 use std::{fmt, fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use iroh::{Endpoint, endpoint::ConnectError};
 use p2p::{
     ConnectionConfig, ListenConfig, P2PConnection, P2PError, P2PListener, P2PProvider, PeerAddr, PeerId, PeerInfo,
@@ -18,6 +19,7 @@ use crate::{
     addr,
     admission::Admission,
     bootstrap::{self, Keeper},
+    early::{self, Answers, EARLY_ALPN, EarlyAnswer, EarlyRequest},
     endpoint::{self, Terms},
     error::Error,
     failover, lan,
@@ -38,6 +40,8 @@ pub struct IrohP2P {
     peers: Arc<Peers>,
     admission: Arc<Admission>,
     terms: Arc<Terms>,
+    /// Who answers early requests. `None` without 0-RTT.
+    answers: Option<Answers>,
     status: Status,
     /// Taken at shutdown, because the socket lives as long as anybody holds the endpoint.
     endpoint: Mutex<Option<Endpoint>>,
@@ -82,11 +86,13 @@ impl IrohP2P {
         tasks.push(runtime.spawn("iroh access", Box::pin(follow_access(admission.clone()))));
         tasks.extend(failover::start(&endpoint, &config, &admission, &runtime));
         let terms = Terms::new(&endpoint, &config);
+        let answers = config.zero_rtt.then(Answers::default);
         let acceptor = Acceptor {
             hub: hub.clone(),
             peers: peers.clone(),
             admission: admission.clone(),
             terms: terms.clone(),
+            answers: answers.clone(),
             runtime: runtime.clone(),
         };
         tasks.push(runtime.spawn("iroh accept", Box::pin(acceptor.run(endpoint.clone()))));
@@ -108,6 +114,7 @@ impl IrohP2P {
             peers,
             admission,
             terms,
+            answers,
             status,
             endpoint: Mutex::new(Some(endpoint)),
             closed: WatchSender::new(false),
@@ -124,6 +131,65 @@ impl IrohP2P {
     /// Who may connect. Changes to it hold at once.
     pub fn access(&self) -> &AccessList {
         self.admission.access()
+    }
+
+    /// Asks a peer in the first packet: 0-RTT. Where nothing is left of an earlier exchange with the peer, or it has forgotten
+    /// (it was started anew), the request is sent after the handshake instead.
+    ///
+    /// # Warning
+    /// A request in the first packet can be repeated by whoever records it, so it must be **idempotent**: ask, do not order.
+    /// See [`EarlyRequest`]. The answer is the peer's for sure.
+    ///
+    /// # Errors
+    /// - [`P2PError::InvalidInput`]: this side has not opted in, see [`IrohConfig::zero_rtt`].
+    /// - [`P2PError::MessageTooLarge`]: over [`EARLY_REQUEST_BYTES_MAX`](crate::EARLY_REQUEST_BYTES_MAX).
+    /// - [`P2PError::Protocol`]: the peer has not opted in.
+    /// - [`P2PError::Refused`]: nobody answers there, or it does not admit this peer.
+    /// - [`P2PError::Timeout`]: no answer within `deadline`; and those of a dial.
+    ///
+    /// # Cancel safety
+    /// Dropping this future may leave the request asked.
+    pub async fn request_early(&self, peer: PeerAddr, body: Bytes, deadline: Duration) -> Result<EarlyAnswer> {
+        self.require_zero_rtt()?;
+        early::check(&body)?;
+        let asking = async {
+            let endpoint = self.endpoint()?;
+            let addr = addr::to_iroh(&self.complete(&peer)).ok_or(Error::NotAKey { peer: peer.peer })?;
+            let place = self.admission.dial(peer.peer, self.runtime.now())?;
+            let options = self.terms.client(place.level());
+            let connecting = endpoint.connect_with_opts(addr, EARLY_ALPN, options).await;
+            let connecting = connecting.map_err(|error| Error::Dial { peer: peer.peer, source: error.into() })?;
+            early::ask(connecting, peer.peer, body).await
+        };
+        let late = |_| P2PError::Timeout { during: "an early request", after: deadline };
+        self.runtime.timeout(deadline, asking).await.map_err(late)?
+    }
+
+    /// Answers peers' early requests from now on with what `handler` returns, cut at
+    /// [`EARLY_ANSWER_BYTES_MAX`](crate::EARLY_ANSWER_BYTES_MAX); a later call replaces it. A request has 10 s in all. What
+    /// the handler does must be idempotent, and fit for anybody's eyes: see [`EarlyRequest`].
+    ///
+    /// # Errors
+    /// [`P2PError::InvalidInput`]: this side has not opted in, see [`IrohConfig::zero_rtt`].
+    pub fn answer_early<F>(&self, handler: impl Fn(EarlyRequest) -> F + Send + Sync + 'static) -> Result<()>
+    where
+        F: Future<Output = Bytes> + Send + 'static,
+    {
+        self.require_zero_rtt()?.set(handler);
+        Ok(())
+    }
+
+    fn require_zero_rtt(&self) -> Result<&Answers> {
+        let lacks =
+            || P2PError::invalid_input("an early request with zero_rtt = false", "IrohConfig::zero_rtt, at both ends");
+        self.answers.as_ref().ok_or_else(lacks)
+    }
+
+    /// All that is known of where a peer is.
+    fn complete(&self, peer: &PeerAddr) -> PeerAddr {
+        let mut addr = self.peers.complete(peer.clone());
+        self.admission.relays().complete(&mut addr);
+        addr
     }
 
     /// Counts with this recorder from now on what the [`metrics`](crate::metrics) module lists. Of two calls the first
@@ -152,9 +218,7 @@ impl IrohP2P {
 
     async fn dial(&self, peer: PeerAddr) -> Result<IrohConnection> {
         let endpoint = self.endpoint()?;
-        let mut addr = self.peers.complete(peer.clone());
-        self.admission.relays().complete(&mut addr);
-        let addr = addr::to_iroh(&addr).ok_or(Error::NotAKey { peer: peer.peer })?;
+        let addr = addr::to_iroh(&self.complete(&peer)).ok_or(Error::NotAKey { peer: peer.peer })?;
         let start = self.runtime.now();
         let place = self.admission.dial(peer.peer, start)?;
         let options = self.terms.client(place.level());
