@@ -6,6 +6,8 @@ mod admin;
 mod ask;
 #[cfg(feature = "p2p-iroh")]
 mod bad_input;
+#[cfg(all(feature = "p2p-iroh", unix))]
+mod containers;
 mod demo;
 #[cfg(target_os = "linux")]
 mod deploy;
