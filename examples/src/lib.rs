@@ -3,6 +3,7 @@
 //! - `hello`: two peers in memory, on one screen. Start here.
 //! - `echo`: the same over any provider, within one process or between two.
 //! - `send_file`: a file from one machine to another.
+//! - `migrate_tunnel`: off the legacy tunnel in four phases and back, with live numbers.
 //!
 //! What they share is no lesson, and is here: [`run`] shows warnings and errors to a person.
 

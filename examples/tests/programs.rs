@@ -122,6 +122,28 @@ async fn send_file_copies_within_one_process_on_every_implementation() {
 }
 
 #[tokio::test]
+async fn migrate_tunnel_goes_through_the_phases_and_back_and_no_request_fails() {
+    for implementation in p2p_providers::Implementation::built_in() {
+        let text = printed(program(env!("CARGO_BIN_EXE_migrate_tunnel"), &["1"], implementation.name())).await;
+        let numbers = |what: &str| -> Vec<u64> {
+            let line =
+                text.lines().find(|line| line.starts_with(what)).unwrap_or_else(|| panic!("no {what} in {text}"));
+            line[what.len()..].split_whitespace().filter_map(|word| word.parse().ok()).collect()
+        };
+        // Requests a second over the tunnel and over P2P, how many took the other route, the worst in ms, those that failed.
+        let column = |what: &str, at: usize| numbers(what)[at];
+        assert!(column("phase 1: everything over the tunnel", 0) > 0, "{text}");
+        assert_eq!(column("phase 1: everything over the tunnel", 1), 0, "{text}");
+        assert!(column("phase 2: what begins anew over P2P", 1) > 0, "{text}");
+        assert!(column("phase 3: existing clients move", 1) > 0, "{text}");
+        assert!(column("phase 3, and P2P is pulled away", 2) > 0, "{text}");
+        assert!(column("phase 4: P2P alone", 1) > 0, "{text}");
+        assert!(column("rolled back to phase 1", 0) > 0, "{text}");
+        assert!(text.contains("; 0 failed."), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_program_says_how_it_is_called() {
     for command in [echo(&["sing"], "iroh"), send_file(&[], "iroh")] {
         let (success, text) = output(command).await;
