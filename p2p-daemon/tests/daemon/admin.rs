@@ -66,10 +66,12 @@ fn counters_move_while_a_stream_is_open() {
         let bytes = |metrics: &str, dir: &str| {
             value(metrics, &format!("p2p_forward_bytes_total{{rule=\"echo\",dir=\"{dir}\"}}"))
         };
-        let metrics = until(admin(side), |metrics| ["out", "in"].iter().all(|dir| bytes(metrics, dir) == 1000.0));
+        let metrics = until(admin(side), |metrics| {
+            ["out", "in"].iter().all(|dir| bytes(metrics, dir) == 1000.0)
+                && value(metrics, "p2p_connections{path=\"direct\"}") == 1.0
+        });
         assert_eq!(value(&metrics, "p2p_forward_streams{rule=\"echo\"}"), 1.0);
         assert_eq!(value(&metrics, "p2p_forward_streams_opened_total{rule=\"echo\"}"), 1.0);
-        assert!(value(&metrics, "p2p_connections{path=\"direct\"}") == 1.0);
         assert!(metrics.contains("# TYPE p2p_connect_duration_seconds histogram"), "{metrics}");
     }
     drop(tcp);
@@ -77,7 +79,7 @@ fn counters_move_while_a_stream_is_open() {
 }
 
 /// The metrics once they are as `wanted`.
-fn until(addr: SocketAddr, wanted: impl Fn(&str) -> bool) -> String {
+pub(crate) fn until(addr: SocketAddr, wanted: impl Fn(&str) -> bool) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let metrics = text(addr, "/metrics");
