@@ -1,7 +1,7 @@
 //! `Reconnect` against peers that lie: they claim sessions, numbers and offsets that are not theirs. What is theirs is
 //! played on a plain connection, by the bytes of the capability and the control stream.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use p2p::{
@@ -23,7 +23,7 @@ enum Hello {
 struct Progress {
     messages: u64,
     streams: Vec<(u64, u64, Option<u32>)>,
-    seen: (u64, BTreeSet<u64>),
+    seen: Vec<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -285,6 +285,30 @@ async fn streams_that_make_no_sense_end_the_connection() {
         // One that was skipped over is not wrong, only strange.
         assert_works(&ours, &theirs).await;
     }
+}
+
+// Its number is not seen until it is used, and those of all others are.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_kept_for_later_outlasts_thousands_of_others() {
+    let network = MemoryNetwork::new();
+    let [alice, bob] =
+        ["alice", "bob"].map(|name| network.provider(name).with_reconnect(ReconnectConfig::default()).unwrap());
+    let chat = protocol();
+    let listener = bob.listen(&chat).await.unwrap();
+    let (ours, theirs) = tokio::try_join!(alice.connect(listener.local_addr(), &chat), listener.accept()).unwrap();
+    let mut later = ours.open_stream().await.unwrap();
+    for number in 0..3000_u32 {
+        let mut stream = ours.open_stream().await.unwrap();
+        stream.send.write_all(&number.to_be_bytes()).await.unwrap();
+        stream.send.finish().unwrap();
+        let mut stream_there = theirs.accept_stream().await.unwrap();
+        assert_eq!(stream_there.recv.read_to_end(4).await.unwrap(), number.to_be_bytes());
+        stream_there.send.finish().unwrap();
+        assert!(stream.recv.read_to_end(0).await.unwrap().is_empty());
+    }
+    later.send.write_all(b"now").await.unwrap();
+    later.send.finish().unwrap();
+    assert_eq!(theirs.accept_stream().await.unwrap().recv.read_to_end(3).await.unwrap(), b"now"[..]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,7 +87,7 @@ impl State {
         }
         let open = self.streams.iter().filter(|(id, stream)| !self.is_ours(**id) && !stream.is_over()).count();
         // Twice as many, because the peer may know sooner than this side that a stream is over.
-        if open >= 2 * self.streams_max || self.seen.gaps() > 2 * self.streams_max {
+        if open >= 2 * self.streams_max || self.seen.holes() > 2 * self.streams_max {
             return Err(format!("stream {id} is over the bound of {} streams", self.streams_max));
         }
         self.seen.insert(id / 2);
