@@ -89,7 +89,9 @@ async fn bind(limits: IrohLimits) -> Result<IrohP2P> {
 
 /// A service that sends everything back, and peers that come and go.
 async fn soak(length: Duration, peers: usize, bytes: usize) -> Result<()> {
-    let service = bind(IrohLimits::default()).await?;
+    // All peers dial from one address, which more than 32 at once may not by default.
+    let limits = IrohLimits::default().with_handshakes_max(4 * peers.max(256), 2 * peers.max(256));
+    let service = bind(limits).await?;
     let listener = service.listen(&protocol()).await?;
     let addr = listener.local_addr();
     tokio::spawn(async move {
