@@ -48,9 +48,15 @@ pub(super) async fn up(args: UpArgs, console: Console) -> Result<(), Error> {
             // From here on a SIGHUP reloads; before READY=1, so that one sent right after it does not end the process.
             let hangup = Hangup::new()?;
             let watcher = settings.watch.then(|| Watcher::new(&file));
-            let _told = manager.follow(&running.daemon);
+            let told = manager.follow(&running.daemon);
             p2p::select! {
-                _ = running.daemon.run() => Ok(()),
+                _ = running.daemon.run() => {
+                    // That it is ending may be said no sooner than it has ended, but is said.
+                    if let Some(told) = told {
+                        told.await.ok();
+                    }
+                    Ok(())
+                }
                 never = reload_when_told(reloader, watcher, hangup, manager, console) => never,
             }
         })
