@@ -112,7 +112,6 @@ struct Session {
     raw: Connection,
     reading: Reading,
     _peer: RawPeer,
-    _accepted: Arc<dyn P2PConnection>,
     _reader: JoinSet<()>,
 }
 
@@ -124,8 +123,8 @@ impl Session {
         let accepted = in_time(listener.accept()).await.unwrap();
         let reading = Reading { read: Arc::default(), most: Arc::new(most.into()) };
         let mut reader = JoinSet::new();
-        reader.spawn(read_all(accepted.clone(), reading.clone()));
-        Self { raw, reading, _peer: peer, _accepted: accepted, _reader: reader }
+        reader.spawn(read_all(accepted, reading.clone()));
+        Self { raw, reading, _peer: peer, _reader: reader }
     }
 
     /// Sends as much as is taken. Says how many bytes of it nobody reads.
@@ -160,7 +159,8 @@ impl Session {
 /// How long a writer waits for room before it takes it that there is none.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// Reads all streams side by side, as much as is allowed in all.
+/// Reads all streams side by side, as much as is allowed in all. Lets go of everything once the connection has ended: what was
+/// lent to it is not lent to others before.
 async fn read_all(connection: Arc<dyn P2PConnection>, reading: Reading) {
     let mut streams = JoinSet::new();
     while let Ok(mut stream) = connection.accept_stream().await {
