@@ -7,7 +7,7 @@ use std::{
 
 /// The crates that run inside, with the files that may do otherwise, as they stand at the edge.
 const INSIDE: [(&str, &[&str]); 3] = [
-    ("p2p/src", &["runtime/tokio.rs", "select.rs"]),
+    ("p2p/src", &["key_file.rs", "runtime/tokio.rs", "select.rs"]),
     ("p2p-simulator/src", &["driver/real.rs", "trace/cause.rs", "workloads/gossip.rs"]),
     ("tunnel-compat/src/wire", &[]),
 ];
