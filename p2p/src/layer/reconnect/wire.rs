@@ -202,15 +202,14 @@ mod tests {
     fn the_largest_progress_fits_into_a_capability() {
         let entry = |id| StreamProgress { id, offset: u64::MAX >> 2, stopped: Some(u32::MAX) };
         let mut seen = Seen::default();
-        // Every stream but one of two is open and was never written to, each after a row of thousands.
-        let mut number = 0;
+        // As many streams as there can be are open and were never written to, each followed by a row of others.
+        let mut next = 1;
         for row in 0..STREAMS_MAX as u64 {
-            (0..1000 + row).for_each(|_| {
-                number += 1;
-                assert!(seen.insert(number));
-            });
-            number += 1;
+            let end = next + 1000 + row;
+            assert!((next..end).all(|number| seen.insert(number)));
+            next = end + 1;
         }
+        assert_eq!(seen.holes(), STREAMS_MAX);
         let streams = (0..2 * STREAMS_MAX as u64).map(|number| entry((u64::MAX >> 2) - number)).collect();
         let progress = Progress { messages: u64::MAX, streams, seen };
         let hello = Hello::Resume { session: [255; 16], attempt: u32::MAX, progress };
