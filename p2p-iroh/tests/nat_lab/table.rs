@@ -20,10 +20,10 @@ const ABOUT: &str = "\
 What iroh's connections do behind real kernel NATs, as the lab in `p2p-iroh/tests/nat_lab/` measures it. Written by
 
 ```text
-cargo test -p p2p-iroh --test nat_lab -- --table --repeats 2
+cargo test -p p2p-iroh --test nat_lab -- --table --repeats N
 ```
 
-which runs every scenario so many times, in turn, and writes this page and its picture after each round. All times are medians of the
+which runs every scenario N times, in turn, and writes this page and its picture after each round. All times are medians of the
 runs that passed; of an even number, the lower of the two in the middle. The network adds no latency: what stands here is what the
 programs and the kernel need, on a machine that others use as well, so differences of less than a factor of two mean little.
 
