@@ -10,17 +10,17 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
-use http_body_util::BodyExt;
 use p2p::{Runtime, RuntimeExt, Watch, WatchSender};
 use parking_lot::Mutex;
 use tunnel_compat::{
     migration::Router,
-    route::{ClientId, Route, empty},
+    route::{ClientId, empty},
     socket::Message,
 };
 
 use crate::{
     common::post,
+    entry::Entry,
     scene::{CLIENTS, Pace, Scene, client},
 };
 
@@ -46,6 +46,7 @@ pub struct Load {
 struct Shared {
     runtime: Arc<dyn Runtime>,
     router: Router,
+    entry: Arc<Entry>,
     pace: Pace,
     stop: AtomicBool,
     next: AtomicUsize,
@@ -69,6 +70,7 @@ impl Load {
         let shared = Arc::new(Shared {
             runtime: scene.runtime.clone(),
             router: scene.router.clone(),
+            entry: scene.entry.clone(),
             pace: scene.pace,
             stop: false.into(),
             next: 0.into(),
@@ -147,30 +149,23 @@ impl Shared {
         let number = self.next.fetch_add(1, SeqCst);
         let ms = (self.pace.beat * 3).as_millis();
         let request = post(&format!("/once/{number}/{ms}"), "application/json", "{}");
-        let body = self.ask(client, request).await?;
+        let body = self.entry.ask(client, request).await?;
         expect(&body, number.to_string().as_bytes())
     }
 
     async fn bulk(&self, client: &ClientId) -> Result<(), String> {
-        let body = self.ask(client, get(&format!("/chunks/80/65536/{}", (self.pace.beat / 8).as_millis()))).await?;
+        let body =
+            self.entry.ask(client, get(&format!("/chunks/80/65536/{}", (self.pace.beat / 8).as_millis()))).await?;
         if body.len() == 5 << 20 { Ok(()) } else { Err(format!("{} bytes of 5 MiB", body.len())) }
     }
 
     async fn stream(&self, client: &ClientId) -> Result<(), String> {
-        let body = self.ask(client, get(&format!("/chunks/12/1024/{}", self.pace.beat.as_millis()))).await?;
+        let body = self.entry.ask(client, get(&format!("/chunks/12/1024/{}", self.pace.beat.as_millis()))).await?;
         if body.len() == 12 << 10 { Ok(()) } else { Err(format!("{} bytes of 12 KiB", body.len())) }
     }
 
-    async fn ask(&self, client: &ClientId, request: Request<tunnel_compat::route::Body>) -> Result<Vec<u8>, String> {
-        let answer = self.router.http(client, request).await.map_err(|error| error.to_string())?;
-        let (head, body) = answer.into_parts();
-        let body = body.collect().await.map_err(|error| format!("the body broke off: {error}"))?.to_bytes();
-        if head.status.is_success() { Ok(body.to_vec()) } else { Err(format!("{}: {body:?}", head.status)) }
-    }
-
     async fn websocket(&self, client: &ClientId) -> Result<(), String> {
-        let request = Request::get("/ws").body(()).unwrap();
-        let mut socket = self.router.websocket(client, request).await.map_err(|error| error.to_string())?;
+        let mut socket = self.entry.websocket(client).await?;
         for at in 0..10 {
             let said = Message::Text(format!("{{\"at\":{at}}}"));
             socket.send(said.clone()).await.map_err(|error| format!("message {at}: {error}"))?;

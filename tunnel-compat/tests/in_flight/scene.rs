@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use p2p::{P2PListener, P2PProvider, P2PProviderExt, Runtime, RuntimeExt};
+use p2p::{P2PListener, P2PProvider, P2PProviderExt, Runtime, RuntimeExt, WatchSender};
+use p2p_simulator::Network;
 use parking_lot::Mutex;
 use tunnel_compat::{
+    connector::Connector,
     homes::Homes,
     http::{Handler, HttpRoute, HttpRouteConfig},
     legacy::{LegacyConfig, LegacyRoute},
@@ -16,11 +18,14 @@ use tunnel_compat::{
     route::{Body, ClientId, Route, full},
     sender::{Sender, SenderConfig, SenderStatus},
     server::{Server, ServerConfig, TokenKind, TokenStore},
+    tcp::{TcpAcceptor, TcpConnector},
 };
 
 use crate::{
-    common::{self, client_id, forward, start, start_piped, to_server},
+    common::{self, App, client_id, forward, start, start_piped, to_server},
+    entry::{Entry, Tokens},
     load::{Load, Outcome},
+    saboteur::{Place, Sabotage, Saboteur},
 };
 
 /// Homes at the tunnel, each with apps of its own.
@@ -76,42 +81,50 @@ impl Handler for Origin {
     }
 }
 
+/// What the tunnel server's sockets are.
+pub enum Sockets {
+    /// Homes come over the simulated network, from the second of these peers to the first. Apps are at the router, or come over pipes.
+    Simulated { network: Network, peers: [&'static str; 2], at_the_edge: bool },
+    /// TCP, for homes and apps alike.
+    Loopback,
+}
+
 pub struct Scene {
     pub runtime: Arc<dyn Runtime>,
     pub router: Router,
+    pub entry: Arc<Entry>,
     pub origin: Arc<Origin>,
     pub pace: Pace,
+    sabotage: Option<Sabotage>,
+    phase: WatchSender<Phase>,
     /// A peer lives as long as somebody has its provider.
-    _peers: [Arc<dyn P2PProvider>; 2],
+    _peers: Vec<Arc<dyn P2PProvider>>,
 }
 
 impl Scene {
     /// With our tunnel server and its senders, and the bridge between these two peers.
-    pub async fn new(server: Arc<dyn P2PProvider>, home: Arc<dyn P2PProvider>, pace: Pace) -> Self {
+    pub async fn new(
+        server: Arc<dyn P2PProvider>,
+        home: Arc<dyn P2PProvider>,
+        sockets: Sockets,
+        pace: Pace,
+        sabotage: Option<Sabotage>,
+    ) -> Self {
         let runtime = server.runtime().clone();
+        let mut peers = vec![server.clone(), home.clone()];
+        let phase = WatchSender::new(Phase::Tunnel);
+        let sabotaged = |route: Arc<dyn Route>, place| match sabotage {
+            Some(what) if what.place() == place => Arc::new(Saboteur::new(route, what, phase.subscribe())),
+            _ => route,
+        };
         let origin = Origin { runtime: runtime.clone(), server: common::Server::new(&runtime), seen: Mutex::default() };
         let origin = Arc::new(origin);
         let at_origin = start_piped(origin.clone(), &runtime);
 
-        let legacy = LegacyRoute::new(LegacyConfig::default(), runtime.clone());
-        let tokens = Arc::new(TokenStore::in_memory(runtime.clone()).unwrap());
-        let config = ServerConfig::new("the-servers-access-token").unwrap();
-        let tunnel = Server::new(config, tokens.clone(), legacy.clone(), legacy.clone(), runtime.clone());
-        let at_tunnel = start_piped(tunnel, &runtime);
-        for client in (0..CLIENTS).map(client) {
-            let token = tokens.issue(TokenKind::Access, &client).unwrap();
-            let config = SenderConfig::new(client, token, "tunnel.example".parse().unwrap());
-            let sender =
-                Sender::new(config, at_tunnel.clone(), to_server(at_origin.clone(), &runtime), runtime.clone());
-            let mut status = sender.status();
-            runtime.spawn("a sender", Box::pin(async move { sender.run().await })).detach();
-            status.wait_for(|status| *status == SenderStatus::Connected).await.unwrap();
-        }
-
         let listener = home.listen(&bridge_protocol()).await.unwrap();
         let connector = PeerConnector::new(server.clone(), listener.local_addr());
         let streams = PeerAcceptor::new(home.runtime(), listener, Allowed::Only([server.local_peer_id()].into()));
-        start(streams, forward(to_server(at_origin, &runtime), &runtime), home.runtime());
+        start(streams, forward(to_server(at_origin.clone(), &runtime), &runtime), home.runtime());
         let bridge: Arc<dyn Route> = Arc::new(HttpRoute::new(HttpRouteConfig::to_home(), connector, runtime.clone()));
         let homes = Homes::new("p2p", (0..CLIENTS).map(|at| (client(at), bridge.clone())));
 
@@ -123,30 +136,84 @@ impl Scene {
             slow_rate_max: Percentage::ALL,
             ..MigrationConfig::default()
         };
-        let router = Router::new(legacy, Arc::new(homes), config, None, runtime.clone()).unwrap();
-        Self { runtime, router, origin, pace, _peers: [server, home] }
+        let legacy = LegacyRoute::new(LegacyConfig::default(), runtime.clone());
+        let (tunnel, p2p) = (sabotaged(legacy.clone(), Place::Tunnel), sabotaged(Arc::new(homes), Place::P2p));
+        let router = Router::new(tunnel, p2p, config, None, runtime.clone()).unwrap();
+        let route = sabotaged(Arc::new(router.clone()), Place::Router);
+
+        let tokens = Arc::new(TokenStore::in_memory(runtime.clone()).unwrap());
+        let config = ServerConfig::new("the-servers-access-token").unwrap();
+        let tunnel = Server::new(config, tokens.clone(), legacy, route.clone(), runtime.clone());
+        let (homes_way, apps_way): (Arc<dyn Connector>, Option<Arc<dyn Connector>>) = match sockets {
+            Sockets::Simulated { network, peers: [at, from], at_the_edge } => {
+                let (at, from) = (network.provider(at), network.provider(from));
+                let listener = at.listen(&bridge_protocol()).await.unwrap();
+                let connector = PeerConnector::new(from.clone(), listener.local_addr());
+                start(PeerAcceptor::new(&runtime, listener, Allowed::Everyone), tunnel.clone(), &runtime);
+                peers.extend([Arc::new(at) as Arc<dyn P2PProvider>, Arc::new(from)]);
+                (Arc::new(connector), at_the_edge.then(|| Arc::new(start_piped(tunnel, &runtime)) as Arc<_>))
+            }
+            Sockets::Loopback => {
+                let acceptor = TcpAcceptor::bind((std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+                let connector = TcpConnector::new(acceptor.local_addr().unwrap().to_string());
+                start(acceptor, tunnel, &runtime);
+                (Arc::new(connector.clone()), Some(Arc::new(connector)))
+            }
+        };
+        for client in (0..CLIENTS).map(client) {
+            let token = tokens.issue(TokenKind::Access, &client).unwrap();
+            let config = SenderConfig::new(client, token, "tunnel.example".parse().unwrap());
+            let sender =
+                Sender::new(config, homes_way.clone(), to_server(at_origin.clone(), &runtime), runtime.clone());
+            let mut status = sender.status();
+            runtime.spawn("a sender", Box::pin(async move { sender.run().await })).detach();
+            status.wait_for(|status| *status == SenderStatus::Connected).await.unwrap();
+        }
+        let entry = Arc::new(match apps_way {
+            None => Entry::Router(route),
+            Some(way) => {
+                let of = |client: ClientId| (client.clone(), Tokens::issue(&tokens, &client));
+                Entry::Edge { app: App::new(way, &runtime), tokens: (0..CLIENTS).map(client).map(of).collect() }
+            }
+        });
+        Self { runtime, router, entry, origin, pace, sabotage, phase, _peers: peers }
     }
 
     /// There and back, with a rollback in the middle of each step.
     pub async fn run(&self) -> Report {
         let load = Load::start(self);
-        let mut phases = Vec::new();
+        let (mut phases, mut p2p_after_rollback) = (Vec::new(), 0);
         for phase in [2, 3, 4, 3, 2, 1].map(|number| Phase::try_from(number).unwrap()) {
             self.go(phase, &mut phases).await;
-            self.router.roll_back("in the middle of a step");
+            self.roll_back(phase);
             phases.push(self.router.policy().phase);
+            let before = self.router.figures();
             self.runtime.sleep(self.pace.step).await;
+            // What takes P2P then began before, over the tunnel, and failed there.
+            let after = self.router.figures();
+            p2p_after_rollback +=
+                (after.p2p.routed - before.p2p.routed).saturating_sub(after.fallbacks - before.fallbacks);
             self.go(phase, &mut phases).await;
         }
         let in_flight_min = load.in_flight_min();
         let outcome = load.end().await;
-        Report { outcome, in_flight_min, figures: self.router.figures(), seen: self.origin.seen.lock().clone(), phases }
+        let (figures, seen) = (self.router.figures(), self.origin.seen.lock().clone());
+        Report { outcome, in_flight_min, figures, seen, phases, p2p_after_rollback }
     }
 
     async fn go(&self, phase: Phase, phases: &mut Vec<Phase>) {
         self.router.set_phase(phase).unwrap();
+        self.phase.set(phase);
         phases.push(self.router.policy().phase);
         self.runtime.sleep(self.pace.step).await;
+    }
+
+    fn roll_back(&self, from: Phase) {
+        self.router.roll_back("in the middle of a step");
+        match self.sabotage {
+            Some(Sabotage::ForgetsRollback) => self.router.set_phase(from).unwrap(),
+            _ => self.phase.set(Phase::Tunnel),
+        }
     }
 }
 
@@ -163,6 +230,8 @@ pub struct Report {
     /// How often each request that must not come twice came.
     seen: Vec<u32>,
     phases: Vec<Phase>,
+    /// Requests and WebSockets that began over P2P after a rollback.
+    p2p_after_rollback: u64,
 }
 
 impl Report {
@@ -188,6 +257,8 @@ impl Report {
             "{what}: {outcome:?}"
         );
         assert_eq!(figures.rollbacks, 5, "{what}: a rollback in phase 1 is none");
-        assert_eq!(self.phases.len(), 18, "{what}");
+        let phases: Vec<u8> = self.phases.iter().map(|phase| phase.number()).collect();
+        assert_eq!(phases, [2, 1, 2, 3, 1, 3, 4, 1, 4, 3, 1, 3, 2, 1, 2, 1, 1, 1], "{what}");
+        assert_eq!(self.p2p_after_rollback, 0, "{what}: {figures:?}");
     }
 }
