@@ -75,7 +75,8 @@ pub enum Command {
     Gateway(Box<GatewayArgs>),
     /// Takes a tunnel server or a gateway off the tunnel, phase by phase, and back
     Migrate(MigrateArgs),
-    /// Shows everything on this machine alone: relay, two peers, a forward, a download
+    /// Shows everything on this machine alone: peers, a forward, a relay that is killed in the middle of a download, the
+    /// page, the metrics
     Demo(DemoArgs),
     /// Prints completions for a shell
     Completions(CompletionsArgs),
@@ -420,7 +421,7 @@ pub struct DemoArgs {
     /// Keep running afterwards, and print the URLs of the page, the metrics and the health checks
     #[arg(long)]
     pub stay: bool,
-    /// Size of the file that is downloaded, in MiB
+    /// Size of the file that is downloaded twice, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
     pub file_mib: u64,
 }

@@ -80,7 +80,7 @@ impl Implementation {
     ///
     /// # Errors
     /// [`P2PError::InvalidInput`] names the feature to turn on.
-    pub(crate) fn require_built_in(self) -> Result<()> {
+    pub fn require_built_in(self) -> Result<()> {
         match self.is_built_in() {
             true => Ok(()),
             false => Err(P2PError::invalid_input(

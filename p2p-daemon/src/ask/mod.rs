@@ -9,5 +9,5 @@ mod view;
 pub(crate) use self::{
     client::Client,
     state::State,
-    view::{View, rate},
+    view::{View, bytes, rate},
 };

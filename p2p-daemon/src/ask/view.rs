@@ -136,7 +136,7 @@ fn short(peer: &str) -> &str {
     peer.get(..10).unwrap_or(peer)
 }
 
-fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     HumanBytes(bytes).to_string()
 }
 

@@ -1,6 +1,7 @@
-//! What Bob downloads, by plain HTTP as any client would.
+//! What is downloaded, by plain HTTP as any client would.
 
 use std::{
+    borrow::Cow,
     error::Error as StdError,
     net::SocketAddr,
     time::{Duration, Instant},
@@ -25,9 +26,14 @@ pub(super) struct Fetched {
 }
 
 impl Fetched {
+    /// The beginning, as text.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.head)
+    }
+
     /// What stands between `<title>` and `</title>`.
     pub(super) fn title(&self) -> String {
-        let text = String::from_utf8_lossy(&self.head);
+        let text = self.text();
         let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
         title.map(|(title, _)| title.to_owned()).unwrap_or_default()
     }
@@ -67,5 +73,5 @@ pub(super) async fn fetch(
     Ok(Fetched { bytes, hash: hasher.finalize(), took: start.elapsed(), head })
 }
 
-/// Bytes of the beginning that are kept.
-const HEAD_BYTES: usize = 1024;
+/// Bytes of the beginning that are kept: all of a page, or of the metrics.
+const HEAD_BYTES: usize = 512 * 1024;

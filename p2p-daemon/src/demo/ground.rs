@@ -1,11 +1,17 @@
 //! What lies between Alice and Bob, and where they come from.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use p2p::{P2PProvider, PeerAddr};
-use p2p_providers::{Implementation, Network, ProviderConfig};
-
-use tokio::task::JoinSet;
+use p2p::{P2PProvider, PeerAddr, TokioRuntime};
+use p2p_providers::{Implementation, ProviderConfig};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tunnel_compat::{
+    route::ClientId,
+    tunnel_p2p::{Identity, LocalServer},
+};
 
 use crate::{
     Error,
@@ -24,23 +30,31 @@ pub(super) struct Ground {
 enum Kind {
     #[cfg(feature = "p2p-iroh")]
     Relay(Box<super::relay::Relay>),
-    Network {
-        network: Network,
+    #[cfg(feature = "p2p-simulator")]
+    Simulated {
+        network: p2p_simulator::Network,
         /// What is to be said of it.
         description: String,
     },
+    Tunnel(LocalServer),
 }
 
 impl Ground {
     /// Starts whatever is to carry the peers: a relay or a tunnel server on loopback, or a simulated network.
     pub(super) async fn prepare(config: ProviderConfig) -> Result<Self, Error> {
+        config.implementation.require_built_in()?;
         let kind = match config.implementation {
             #[cfg(feature = "p2p-iroh")]
             Implementation::Iroh => {
                 let relay = super::relay::Relay::start().await;
                 Kind::Relay(Box::new(relay.map_err(|error| Error::demo("starting a relay", error))?))
             }
-            _ => Kind::Network { network: Network::new(&config)?, description: describe(&config) },
+            #[cfg(feature = "p2p-simulator")]
+            Implementation::Simulator => {
+                let description = describe_simulated(&config.simulator);
+                Kind::Simulated { network: p2p_simulator::Network::on_tokio(config.simulator), description }
+            }
+            _ => Kind::Tunnel(LocalServer::start(Arc::new(TokioRuntime)).await?),
         };
         Ok(Self { kind, peers: Vec::new() })
     }
@@ -52,7 +66,9 @@ impl Ground {
             Kind::Relay(relay) => {
                 ("relay", format!("{}, certified by an authority of its own; asks for a token", relay.url()))
             }
-            Kind::Network { description, .. } => ("network", description.clone()),
+            #[cfg(feature = "p2p-simulator")]
+            Kind::Simulated { description, .. } => ("network", description.clone()),
+            Kind::Tunnel(_) => ("server", "a tunnel server on loopback, which joins what it cannot read".to_owned()),
         }
     }
 
@@ -61,10 +77,80 @@ impl Ground {
         let stack = match &self.kind {
             #[cfg(feature = "p2p-iroh")]
             Kind::Relay(relay) => relay.peer().await?,
-            Kind::Network { network, .. } => Stack::new(network.provider(name).await?, stack::GRACE)?,
+            #[cfg(feature = "p2p-simulator")]
+            Kind::Simulated { network, .. } => Stack::new(Arc::new(network.provider(name)), stack::GRACE)?,
+            Kind::Tunnel(server) => {
+                let client: ClientId = "local".parse().map_err(|error| Error::demo(format!("naming {name}"), error))?;
+                let (identity, runtime) = (Identity::generate(&TokioRuntime), Arc::new(TokioRuntime));
+                Stack::new(Arc::new(server.config(&client)?.provider(&identity, runtime)?), stack::GRACE)?
+            }
         };
         self.peers.push(stack.provider.clone());
         Ok(stack)
+    }
+
+    /// A new peer that nothing but what [`cut`](Self::cut) cuts connects with others; none where that is true of every peer.
+    pub(super) async fn firewalled_peer(&mut self) -> Result<Option<Stack>, Error> {
+        match &self.kind {
+            #[cfg(feature = "p2p-iroh")]
+            Kind::Relay(relay) => {
+                let stack = relay.firewalled_peer().await?;
+                self.peers.push(stack.provider.clone());
+                Ok(Some(stack))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes away what carries the peers, without a word to anybody. Says what was done.
+    pub(super) async fn cut(&mut self) -> &'static str {
+        match &mut self.kind {
+            #[cfg(feature = "p2p-iroh")]
+            Kind::Relay(relay) => {
+                relay.kill().await;
+                "the relay is killed"
+            }
+            #[cfg(feature = "p2p-simulator")]
+            Kind::Simulated { network, .. } => {
+                network.partition("alice", "bob");
+                "the network is cut: no packet passes between Alice and Bob any more"
+            }
+            Kind::Tunnel(server) => {
+                server.kill();
+                "the tunnel server is killed"
+            }
+        }
+    }
+
+    /// Gives it back. Says what was done.
+    pub(super) async fn mend(&mut self) -> Result<&'static str, Error> {
+        let since = Instant::now();
+        loop {
+            match self.try_mend().await {
+                // The system gives the port back once it has closed what was killed.
+                Err(_) if since.elapsed() < PORT_PATIENCE => sleep(PORT_PAUSE).await,
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_mend(&mut self) -> Result<&'static str, Error> {
+        match &mut self.kind {
+            #[cfg(feature = "p2p-iroh")]
+            Kind::Relay(relay) => {
+                relay.start_again().await?;
+                Ok("the relay runs again, and remembers nothing")
+            }
+            #[cfg(feature = "p2p-simulator")]
+            Kind::Simulated { network, .. } => {
+                network.heal("alice", "bob");
+                Ok("packets pass again")
+            }
+            Kind::Tunnel(server) => {
+                server.start_again().await?;
+                Ok("the tunnel server runs again, and remembers no connection")
+            }
+        }
     }
 
     /// The part of a peer's address that another is given. Over iroh that is the relay alone, so that the way from there
@@ -84,24 +170,22 @@ impl Ground {
         match self.kind {
             #[cfg(feature = "p2p-iroh")]
             Kind::Relay(relay) => relay.end().await,
-            // It ended with them.
-            Kind::Network { .. } => {}
+            // It ends with them.
+            #[cfg(feature = "p2p-simulator")]
+            Kind::Simulated { .. } => {}
+            Kind::Tunnel(_) => {}
         }
     }
 }
 
-fn describe(config: &ProviderConfig) -> String {
-    match config.implementation {
-        #[cfg(feature = "p2p-simulator")]
-        Implementation::Simulator => describe_simulated(config),
-        Implementation::Tunnel => "a tunnel server on loopback, which joins what it cannot read".to_owned(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(feature = "p2p-simulator")]
-fn describe_simulated(config: &ProviderConfig) -> String {
-    let p2p_simulator::SimulatorConfig { seed, link, .. } = &config.simulator;
+fn describe_simulated(config: &p2p_simulator::SimulatorConfig) -> String {
+    let p2p_simulator::SimulatorConfig { seed, link, .. } = config;
     let bandwidth = link.bandwidth.map(|bytes| format!(", {} Mbit/s", bytes * 8 / 1_000_000)).unwrap_or_default();
     format!("simulated: {:?} each way{bandwidth}, loss {}, seed {seed}", link.latency, link.loss)
 }
+
+/// How long a port that was just in use may take to be free again.
+const PORT_PATIENCE: Duration = Duration::from_secs(10);
+
+const PORT_PAUSE: Duration = Duration::from_millis(20);

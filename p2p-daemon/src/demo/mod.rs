@@ -5,16 +5,19 @@
 //! relay first and directly as soon as that works, or over the simulator's network.
 //!
 //! # Map
-//! - `scene`: all that runs. `tour`: what is tried and told. `report`: how it is told.
+//! - `scene`: all that runs. `report`: how it is told. What is tried and told: `tour`; a failure in the middle of a
+//!   download, `recovery`; what an operator sees of it, `seen`.
 //! - `ground`: what lies between Alice and Bob. `relay`: the embedded relay, where iroh is built in.
 //! - `service`: what Alice shares. `fetch`: what Bob downloads.
 
 mod fetch;
 mod ground;
+mod recovery;
 #[cfg(feature = "p2p-iroh")]
 mod relay;
 mod report;
 mod scene;
+mod seen;
 mod service;
 mod tour;
 
@@ -25,7 +28,7 @@ use std::{
 
 use p2p_providers::{ProviderConfig, Role};
 
-use self::{ground::Ground, report::Report, scene::Scene, tour::tour};
+use self::{ground::Ground, recovery::recover, report::Report, scene::Scene, seen::look, tour::tour};
 use crate::{Console, Error, Shutdown, cli::DemoArgs, command::on_signals};
 
 /// Runs the demonstration, and with `--stay` goes on until Ctrl-C.
@@ -46,8 +49,10 @@ pub async fn demo(args: DemoArgs, console: Console) -> Result<(), Error> {
 }
 
 async fn play(args: &DemoArgs, ground: &mut Ground, shutdown: &Shutdown, report: Report) -> Result<(), Error> {
-    let scene = Scene::set(args.file_mib, ground, shutdown, report).await?;
+    let mut scene = Scene::set(args.file_mib, ground, shutdown, report).await?;
     tour(&scene, report).await?;
+    recover(&mut scene, ground, report).await?;
+    look(&scene, report).await?;
     if args.stay {
         scene.say_urls(report);
         std::future::pending().await

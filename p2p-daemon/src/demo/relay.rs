@@ -16,9 +16,14 @@ use crate::{
     stack::{GRACE, Stack},
 };
 
-/// A running relay, and what peers need to use it.
+/// A relay, running or killed, and what peers need to use it.
 pub(super) struct Relay {
-    server: relay::Relay,
+    /// None while it is killed.
+    server: Option<relay::Relay>,
+    authority: Authority,
+    token: String,
+    https: SocketAddr,
+    quic: SocketAddr,
     relay: RelayServer,
     trust: TrustRoots,
 }
@@ -29,20 +34,25 @@ impl Relay {
         let authority = Authority::new("p2pd demo authority")?;
         // As unguessable as any secret key, because it is made like one.
         let token = p2p_iroh::Identity::generate().peer_id().to_string();
-        let server = relay::Relay::start(RelayOptions {
-            https: LOOPBACK,
-            http: LOOPBACK,
-            quic: LOOPBACK,
-            certificate: Certificate::issued(&LOOPBACK.ip().to_string(), &authority)?,
-            access: RelayAccess::default().with_tokens(&token),
-            client_bytes_per_second: None,
-        })
-        .await?;
+        let server = serve(&authority, &token, LOOPBACK, LOOPBACK).await?;
+        let (https, quic) = (server.https_addr(), server.quic_addr());
+        let relay = RelayServer::new(&format!("https://{https}"))?;
+        let relay = relay.with_token(token.clone()).with_quic_port(Some(quic.port()));
+        let trust = TrustRoots::none().with_der(&authority.root())?;
+        Ok(Self { server: Some(server), authority, token, https, quic, relay, trust })
+    }
 
-        let quic = server.quic_addr().port();
-        let relay = RelayServer::new(&format!("https://{}", server.https_addr()))?;
-        let relay = relay.with_token(token).with_quic_port(Some(quic));
-        Ok(Self { server, relay, trust: TrustRoots::none().with_der(&authority.root())? })
+    /// Takes it away with every connection to it. No peer is told, and what it was carrying is lost.
+    pub(super) async fn kill(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.end().await;
+        }
+    }
+
+    /// Starts it once more at the same address.
+    pub(super) async fn start_again(&mut self) -> Result<(), Error> {
+        self.server = Some(serve(&self.authority, &self.token, self.https, self.quic).await?);
+        Ok(())
     }
 
     pub(super) fn url(&self) -> String {
@@ -51,16 +61,37 @@ impl Relay {
 
     /// A new peer that uses this relay and nothing beyond this machine.
     pub(super) async fn peer(&self) -> Result<Stack, Error> {
-        let config = IrohConfig::default()
-            .with_bind([LOOPBACK])
-            .with_relays([self.relay.clone()])
-            .with_trust(self.trust.clone());
+        self.bind(self.config().with_bind([LOOPBACK])).await
+    }
+
+    /// A new peer that reaches nothing but this relay.
+    pub(super) async fn firewalled_peer(&self) -> Result<Stack, Error> {
+        self.bind(self.config().with_relay_only(true)).await
+    }
+
+    fn config(&self) -> IrohConfig {
+        IrohConfig::default().with_relays([self.relay.clone()]).with_trust(self.trust.clone())
+    }
+
+    async fn bind(&self, config: IrohConfig) -> Result<Stack, Error> {
         Stack::new(Arc::new(IrohP2P::bind(config).await?), GRACE)
     }
 
-    pub(super) async fn end(self) {
-        self.server.end().await;
+    pub(super) async fn end(mut self) {
+        self.kill().await;
     }
+}
+
+async fn serve(authority: &Authority, token: &str, https: SocketAddr, quic: SocketAddr) -> Result<relay::Relay, Error> {
+    relay::Relay::start(RelayOptions {
+        https,
+        http: LOOPBACK,
+        quic,
+        certificate: Certificate::issued(&LOOPBACK.ip().to_string(), authority)?,
+        access: RelayAccess::default().with_tokens(token),
+        client_bytes_per_second: None,
+    })
+    .await
 }
 
 impl fmt::Debug for Relay {

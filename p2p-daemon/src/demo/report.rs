@@ -8,7 +8,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::Console;
+use crate::{
+    Console,
+    ask::{State, View},
+};
 
 /// Prints steps as they are done.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +27,11 @@ impl Report {
         Self(console)
     }
 
+    /// What comes now.
+    pub(super) fn heading(&self, text: &str) {
+        self.0.line(format_args!("\n  {}", self.0.bold(text)));
+    }
+
     /// A step that worked.
     pub(super) fn done(&self, step: &str, what: impl fmt::Display) {
         let tick = self.0.green("✔");
@@ -34,6 +42,17 @@ impl Report {
     pub(super) fn skipped(&self, step: &str, what: impl fmt::Display) {
         let dash = self.0.yellow("–");
         self.0.line(format_args!("  {dash} {:<10}{what}", self.0.bold(step)));
+    }
+
+    /// More of the step before.
+    pub(super) fn more(&self, text: impl fmt::Display) {
+        self.0.line(format_args!("    {:<10}{}", "", self.0.dim(text)));
+    }
+
+    /// What `p2pd status` prints.
+    pub(super) fn status(&self, state: &State) {
+        let lines = View { console: self.0, events_max: EVENTS }.lines(state, None);
+        lines.iter().for_each(|line| self.0.line(format_args!("      {line}").to_string().trim_end()));
     }
 
     /// A place to look at.
@@ -80,6 +99,14 @@ impl Progress {
         }
     }
 
+    /// Prints something meanwhile.
+    pub(super) fn while_it_goes_on(&self, print: impl FnOnce()) {
+        match self {
+            Self::Bar(bar) => bar.suspend(print),
+            Self::Lines { .. } => print(),
+        }
+    }
+
     /// Takes a bar away; a line with the result follows.
     pub(super) fn end(&self) {
         if let Self::Bar(bar) = self {
@@ -89,6 +116,9 @@ impl Progress {
 }
 
 const TEMPLATE: &str = "    file      {bar:24} {binary_bytes}, {binary_bytes_per_sec}";
+
+/// The newest events that are shown.
+const EVENTS: usize = 4;
 
 /// Often enough to see that it goes on, seldom enough for a log.
 const LINE_PERIOD: Duration = Duration::from_secs(5);

@@ -26,18 +26,22 @@ pub(super) struct Scene {
     pub(super) link: Watch<LinkState>,
     /// Whether a relay is all that Bob knows of Alice.
     pub(super) begins_relayed: bool,
+    ticket: Ticket,
+    shutdown: Shutdown,
     alice: Peer,
-    bob: Peer,
+    pub(super) bob: Peer,
+    pub(super) carol: Option<Peer>,
     /// Ended with it.
-    _forwards: JoinSet<()>,
+    forwards: JoinSet<()>,
 }
 
-/// One of the two, as a process of its own would be.
+/// One of them, as a process of its own would be.
 #[derive(Debug)]
-struct Peer {
+pub(super) struct Peer {
+    pub(super) name: &'static str,
     daemon: Daemon,
-    stack: Stack,
-    admin: AdminServer,
+    pub(super) stack: Stack,
+    pub(super) admin: AdminServer,
 }
 
 impl Scene {
@@ -63,16 +67,35 @@ impl Scene {
 
         let begins_relayed = !ticket.addr.relays.is_empty() && ticket.addr.direct.is_empty();
         // Bob comes when Alice is there, as it would be with two people.
-        let bob = bob(ground, &ticket, shutdown).await?;
+        let bob = user("bob", ground.peer("bob").await?, &ticket, shutdown).await?;
         forwards.spawn(run(bob.daemon.clone()));
-        let (local_addr, link) = bob
-            .daemon
-            .local_addr(&WEB.parse()?)
-            .zip(bob.daemon.link(&WEB.parse()?))
-            .ok_or_else(|| Error::demo("starting Bob", "he listens nowhere"))?;
+        let (local_addr, link) = bob.offers()?;
         report.done("bob", format_args!("has her ticket and offers the service at http://{local_addr}"));
 
-        Ok(Self { service, local_addr, link, begins_relayed, alice, bob, _forwards: forwards })
+        let (shutdown, carol) = (shutdown.clone(), None);
+        Ok(Self { service, local_addr, link, begins_relayed, ticket, shutdown, alice, bob, carol, forwards })
+    }
+
+    /// Where the service is to be had by a way that can be cut, and the connection there: from Carol, who comes for it and
+    /// whom a firewall leaves nothing but the relay, or from Bob where the way is the same for everybody.
+    pub(super) async fn cuttable(
+        &mut self,
+        ground: &mut Ground,
+        report: Report,
+    ) -> Result<(SocketAddr, Watch<LinkState>), Error> {
+        let Some(stack) = ground.firewalled_peer().await? else { return self.bob.offers() };
+        let carol = user("carol", stack, &self.ticket, &self.shutdown).await?;
+        self.forwards.spawn(run(carol.daemon.clone()));
+        let (addr, link) = carol.offers()?;
+        let has = "has the same ticket, and a firewall that only the relay passes";
+        report.done("carol", format_args!("{has}; offers it at http://{addr}"));
+        self.carol = Some(carol);
+        Ok((addr, link))
+    }
+
+    /// Whose way can be cut.
+    pub(super) fn sufferer(&self) -> &Peer {
+        self.carol.as_ref().unwrap_or(&self.bob)
     }
 
     /// Says where to look while it runs.
@@ -81,8 +104,8 @@ impl Scene {
         let service = format!("http://{}", self.local_addr);
         report.url("page", &service, "/");
         report.url("file", &service, "/file");
-        for (who, peer) in [("alice", &self.alice), ("bob", &self.bob)] {
-            report.url(who, &peer.admin.url(), "/");
+        for peer in [&self.alice, &self.bob].into_iter().chain(&self.carol) {
+            report.url(peer.name, &peer.admin.url(), "/");
             report.url("", &peer.admin.url(), "/metrics");
         }
     }
@@ -93,27 +116,34 @@ async fn alice(ground: &mut Ground, service: SocketAddr, shutdown: &Shutdown) ->
     let target: Target = format!("tcp://{service}").parse()?;
     let share = ShareRule::new(WEB.parse()?, target);
     let rules = Rules { shares: vec![share], ..Rules::default() };
-    let peer = Peer::start(ground.peer("alice").await?, rules, shutdown).await?;
+    let peer = Peer::start("alice", ground.peer("alice").await?, rules, shutdown).await?;
     let mut ticket = peer.daemon.ticket();
     ticket.addr = ground.hints(ticket.addr);
     Ok((peer, ticket))
 }
 
 /// What `p2pd connect` does.
-async fn bob(ground: &mut Ground, ticket: &Ticket, shutdown: &Shutdown) -> Result<Peer, Error> {
+async fn user(name: &'static str, stack: Stack, ticket: &Ticket, shutdown: &Shutdown) -> Result<Peer, Error> {
     let remote = Remote { addr: ticket.addr.clone(), token: Token::from_ticket(ticket) };
     let connect = ConnectRule::new(remote, WEB.parse()?, LOOPBACK.into());
     let rules = Rules { connects: vec![connect], ..Rules::default() };
-    Peer::start(ground.peer("bob").await?, rules, shutdown).await
+    Peer::start(name, stack, rules, shutdown).await
 }
 
 impl Peer {
-    async fn start(stack: Stack, rules: Rules, shutdown: &Shutdown) -> Result<Self, Error> {
+    async fn start(name: &'static str, stack: Stack, rules: Rules, shutdown: &Shutdown) -> Result<Self, Error> {
         let daemon = Daemon::start(&stack, Access::ephemeral(), shutdown.clone());
         daemon.apply(rules).await?;
         let admin = AdminServer::start(AdminAddr::Exactly(LOOPBACK), &daemon, AdminOptions::default()).await?;
         let admin = admin.expect("it is wanted");
-        Ok(Self { daemon, stack, admin })
+        Ok(Self { name, daemon, stack, admin })
+    }
+
+    /// Where it offers Alice's service, and its connection to her.
+    fn offers(&self) -> Result<(SocketAddr, Watch<LinkState>), Error> {
+        let web = WEB.parse()?;
+        let offers = self.daemon.local_addr(&web).zip(self.daemon.link(&web));
+        offers.ok_or_else(|| Error::demo(format!("starting {}", self.name), "it listens nowhere"))
     }
 }
 

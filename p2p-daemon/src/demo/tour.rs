@@ -1,15 +1,21 @@
-//! What is tried, and told.
+//! What is tried first, and told: a forward, and what goes through it.
 
 use std::time::{Duration, Instant};
 
 use p2p::{ConnectionState, Path, Watch};
 use tokio::time::timeout;
 
-use super::{fetch::fetch, report::Report, scene::Scene};
+use super::{
+    fetch::{Fetched, fetch},
+    report::Report,
+    scene::Scene,
+    service::Service,
+};
 use crate::{Error, console::duration, forward::LinkState};
 
 /// Waits for Bob to reach Alice, and downloads what she shares.
 pub(super) async fn tour(scene: &Scene, report: Report) -> Result<(), Error> {
+    report.heading("Forward: Bob uses Alice's service at an address of his own");
     let First { connection, path, took } = connected(scene.link.clone()).await?;
     // Beside the page, so that the time is that of the change and not of a look afterwards.
     let upgrade = tokio::spawn(upgraded(connection, Instant::now()));
@@ -42,23 +48,28 @@ async fn download(scene: &Scene, report: Report) -> Result<(), Error> {
     let mib = service.file_bytes() / (1024 * 1024);
     report.done("file", format_args!("{mib} MiB in {}, {}", duration(file.took), file.throughput()));
 
+    compare("Bob", &file, service, report)
+}
+
+/// Compares what was downloaded with what Alice has.
+pub(super) fn compare(who: &str, file: &Fetched, service: &Service, report: Report) -> Result<(), Error> {
     let hash = file.hash.to_hex();
     if (file.bytes, file.hash) != (service.file_bytes(), service.file_hash()) {
-        let what = format!("Bob's has {} bytes and the checksum {hash}", file.bytes);
+        let what = format!("{who}'s has {} bytes and the checksum {hash}", file.bytes);
         return Err(Error::demo("comparing the file with Alice's", what));
     }
     report.done("checksum", format_args!("blake3 {}…, the same on both sides", &hash[..16]));
     Ok(())
 }
 
-/// How Bob reached Alice.
-struct First {
+/// How somebody reached Alice.
+pub(super) struct First {
     connection: Watch<ConnectionState>,
-    path: Option<Path>,
-    took: Duration,
+    pub(super) path: Option<Path>,
+    pub(super) took: Duration,
 }
 
-async fn connected(mut link: Watch<LinkState>) -> Result<First, Error> {
+pub(super) async fn connected(mut link: Watch<LinkState>) -> Result<First, Error> {
     let up = link.wait_for(|state| matches!(state, LinkState::Up { .. }));
     match timeout(CONNECT, up).await {
         Ok(Ok(LinkState::Up { connection, path, took })) => Ok(First { connection, path, took }),
@@ -76,7 +87,7 @@ async fn upgraded(mut connection: Watch<ConnectionState>, since: Instant) -> Opt
     state.path().map(|path| (path.clone(), since.elapsed()))
 }
 
-/// How long Bob may take to reach Alice.
+/// How long somebody may take to reach Alice.
 const CONNECT: Duration = Duration::from_secs(20);
 
 /// How long a direct path may take. On loopback it takes a fraction of a second.
