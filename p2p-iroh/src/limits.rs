@@ -22,7 +22,8 @@ pub struct IrohLimits {
     pub connections_max: usize,
     /// Connections at once with one peer. Defaults to 128.
     pub connections_per_peer_max: usize,
-    /// Handshakes of peers that are answered at once. Defaults to 256.
+    /// Handshakes of peers that are answered at once: at most so many in TLS, and so many in what comes after it. Defaults to
+    /// 256.
     pub handshakes_max: usize,
     /// Those of one IPv4 address, one IPv6 network of 64 bits, or one peer at a relay. Defaults to 32, so that no address
     /// takes more than an eighth of the places.

@@ -70,7 +70,7 @@ impl IrohP2P {
 
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
         let peer = identity.peer_id();
-        let hub = Hub::new(peer, runtime.clone());
+        let hub = Hub::with_handshakes_max(peer, runtime.clone(), config.limits.handshakes_max);
         let peers = Arc::new(Peers::new(&config.bootstrap));
         let mut tasks = Vec::new();
 

@@ -155,7 +155,21 @@ async fn one_peer_has_no_more_connections_than_its_share() {
     let alice = bind(loopback()).await;
     let _two = [connect(&alice, &*listener).await, connect(&alice, &*listener).await];
     let third = in_time(alice.connect_with(listener.local_addr(), ConnectionConfig::new(protocol()))).await;
-    assert_eq!(refusal(third), RefusalCode::Busy);
+    let error = third.map(drop).unwrap_err();
+    assert!(error.to_string().contains("too many connections with one peer"), "{error}");
+    assert_eq!(refusal(Err::<(), _>(error)), RefusalCode::Busy);
+    is_served(&victim, &*listener).await;
+}
+
+// TLS is through, and then nothing comes. What the configuration allows is the bound, whichever half they hang in.
+#[tokio::test]
+async fn as_many_handshakes_as_configured_may_hang_after_tls() {
+    let victim = bind(limited(limits().with_handshakes_max(256, 256))).await;
+    let listener = listen(&victim).await;
+    let raw = RawPeer::bind().await;
+    let addr = listener.local_addr();
+    let hanging = futures_util::future::join_all((0..100).map(|_| raw.try_dial(&addr))).await;
+    assert!(hanging.iter().all(Result::is_ok), "all knocked");
     is_served(&victim, &*listener).await;
 }
 

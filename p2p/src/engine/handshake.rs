@@ -63,8 +63,8 @@ pub(super) async fn dial<T: Transport>(
             P2PError::Refused { peer, refusal }
         }
         Failure::Transport(error) => match transport.closed().await {
-            TransportClosed::Peer { code: close::BUSY, .. } => {
-                let refusal = Refusal::new(RefusalCode::Busy, "the peer has no room for another connection");
+            TransportClosed::Peer { code: close::BUSY, reason } => {
+                let refusal = Refusal::new(RefusalCode::Busy, close::busy(&reason));
                 P2PError::Refused { peer, refusal }
             }
             TransportClosed::Peer { code: close::REJECTED, .. } => {

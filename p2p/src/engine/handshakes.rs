@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::{Instant, Watch, WatchSender};
 
-/// Handshakes that are answered at once. The next dialler takes the place of one that has taken over a second; if there
+/// Handshakes that are answered at once, if the provider does not say otherwise. The next dialler takes the place of one that has taken over a second; if there
 /// is none, it is told that this side is busy, and may try again.
 pub const HANDSHAKES_MAX: usize = 64;
 
@@ -15,8 +15,11 @@ pub const HANDSHAKES_MAX: usize = 64;
 const UNDISTURBED: Duration = Duration::from_secs(1);
 
 /// The places.
-#[derive(Debug, Default)]
-pub(super) struct Handshakes(Mutex<Inner>);
+#[derive(Debug)]
+pub(super) struct Handshakes {
+    max: usize,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -26,10 +29,15 @@ struct Inner {
 }
 
 impl Handshakes {
+    /// That many places.
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, inner: Mutex::default() }
+    }
+
     /// A place for one more, if one is free or can be made so.
     pub(super) fn begin(self: &Arc<Self>, now: Instant) -> Option<Handshake> {
-        let mut inner = self.0.lock();
-        let displaced = if inner.going.len() < HANDSHAKES_MAX {
+        let mut inner = self.inner.lock();
+        let displaced = if inner.going.len() < self.max {
             None
         } else {
             let oldest = inner.going.first_entry().filter(|oldest| now - oldest.get().0 >= UNDISTURBED)?;
@@ -63,7 +71,7 @@ impl Handshake {
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        let place = self.all.0.lock().going.remove(&self.id);
+        let place = self.all.inner.lock().going.remove(&self.id);
         drop(place);
     }
 }

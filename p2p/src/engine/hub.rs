@@ -58,14 +58,19 @@ enum Phase {
 }
 
 impl Hub {
-    /// A hub for the provider of that identity.
+    /// A hub for the provider of that identity, which answers [`HANDSHAKES_MAX`](super::HANDSHAKES_MAX) handshakes at once.
     pub fn new(local: PeerId, runtime: Arc<dyn Runtime>) -> Arc<Self> {
+        Self::with_handshakes_max(local, runtime, super::HANDSHAKES_MAX)
+    }
+
+    /// [`new`](Self::new), for a transport that has a bound of its own on how many may knock at once.
+    pub fn with_handshakes_max(local: PeerId, runtime: Arc<dyn Runtime>, handshakes_max: usize) -> Arc<Self> {
         Arc::new_cyclic(|weak| Self {
             local,
             runtime,
             listeners: Listeners::default(),
             connections: Mutex::default(),
-            handshakes: Arc::default(),
+            handshakes: Arc::new(Handshakes::new(handshakes_max)),
             phase: WatchSender::new(Phase::Running),
             weak: weak.clone(),
         })

@@ -28,8 +28,11 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
+        Self::of(Hub::new(PeerId::from_name("server"), Arc::new(TokioRuntime)))
+    }
+
+    fn of(hub: Arc<Hub>) -> Self {
         let peer = PeerId::from_name("server");
-        let hub = Hub::new(peer, Arc::new(TokioRuntime));
         let listener = hub.listen(ListenConfig::default(), move || peer.into()).unwrap();
         Self { hub, peer, listener }
     }
@@ -153,6 +156,15 @@ async fn more_handshakes_than_the_bound_are_told_to_come_again() {
     drop(quiet);
     tokio::task::yield_now().await;
     server.still_serves().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_may_answer_more_handshakes_at_once() {
+    let hub = Hub::with_handshakes_max(PeerId::from_name("server"), Arc::new(TokioRuntime), HANDSHAKES_MAX + 1);
+    let server = Server::of(hub);
+    let quiet: Vec<_> = (0..HANDSHAKES_MAX).map(|n| server.dial(&format!("quiet {n}"))).collect();
+    server.still_serves().await;
+    drop(quiet);
 }
 
 /// A peer that shook hands honestly and holds the raw streams, beside the server's connection to it.

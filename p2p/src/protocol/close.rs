@@ -38,10 +38,19 @@ pub fn from_peer(code: u64, reason: &[u8]) -> CloseReason {
         SHUT_DOWN => CloseReason::Peer { code: CloseCode::OK, reason: "the peer's provider was shut down".into() },
         VIOLATION => CloseReason::Protocol { violation: format!("the peer says: {reason}") },
         TIMED_OUT => CloseReason::TimedOut,
-        BUSY => CloseReason::Lost { source: "the peer has no room for another connection".into() },
+        BUSY => CloseReason::Lost { source: busy(reason.as_bytes()).into() },
         REJECTED => CloseReason::Peer { code: CloseCode::OK, reason: "the peer does not admit this identity".into() },
         HANDSHAKE_ABANDONED => CloseReason::Lost { source: "the peer gave the handshake up".into() },
         _ => CloseReason::Lost { source: format!("the peer closed with the unknown code {code}").into() },
+    }
+}
+
+/// What [`BUSY`] means here, with what the peer says of it.
+pub fn busy(reason: &[u8]) -> String {
+    let reason = String::from_utf8_lossy(reason);
+    match truncate(&reason) {
+        "" => "the peer has no room for another connection".into(),
+        reason => format!("the peer has no room for another connection: {reason}"),
     }
 }
 
