@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::{
     route::{Body, empty, text},
+    server::Pass,
     socket::{self, BoxSocket},
 };
 
@@ -15,6 +16,7 @@ use crate::{
 pub(crate) struct Upgrade {
     accept: HeaderValue,
     upgraded: OnUpgrade,
+    pass: Option<Pass>,
 }
 
 impl Upgrade {
@@ -49,7 +51,12 @@ impl Upgrade {
         for name in HANDSHAKE_HEADERS {
             parts.headers.remove(name);
         }
-        Ok((parts, Self { accept, upgraded }))
+        Ok((parts, Self { accept, upgraded, pass: None }))
+    }
+
+    /// With the token under which the socket is open, and with which it ends.
+    pub(crate) fn guarded_by(self, pass: Pass) -> Self {
+        Self { pass: Some(pass), ..self }
     }
 
     /// Agrees: the answer, and the socket, which opens once that is sent.
@@ -63,8 +70,14 @@ impl Upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept);
-        let upgraded = self.upgraded;
-        let opening = async move { Ok(socket::server(TokioIo::new(upgraded.await?), message_bytes_max)) };
+        let (upgraded, pass) = (self.upgraded, self.pass);
+        let opening = async move {
+            let socket = socket::server(TokioIo::new(upgraded.await?), message_bytes_max);
+            Ok(match pass {
+                Some(pass) => pass.guard(socket),
+                None => socket,
+            })
+        };
         (answer, opening)
     }
 }

@@ -1,7 +1,7 @@
 //! A tunnel server, at the legacy one's URL, for its home sides and its apps.
 //!
 //! - `guard`: who asks, and for whom. `auth`: the server's own paths. [`TokenStore`]: who may.
-//! - `cors`: what pages of other origins may do.
+//! - `pass`: what is open under a token. `cors`: what pages of other origins may do.
 //!
 //! Requests of apps go by a [`Route`]: the [`LegacyRoute`] over the sockets of homes, or whatever chooses among several.
 //!
@@ -23,6 +23,7 @@
 mod auth;
 mod cors;
 mod guard;
+mod pass;
 mod tokens;
 
 use std::sync::Arc;
@@ -33,12 +34,15 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use p2p::{P2PError, Runtime};
 
-pub(crate) use self::guard::{Query, token_of};
 pub use self::tokens::{RegisterError, StoreError, TokenKind, TokenStore, Use};
 use self::{
     auth::{SECRET_CHARS_MIN, answer_denied, client, failed},
     cors::Cors,
     guard::{Denied, UNAUTHORIZED},
+};
+pub(crate) use self::{
+    guard::{Query, token_of},
+    pass::Pass,
 };
 use crate::{
     endpoint::Endpoint,
@@ -180,7 +184,9 @@ impl Server {
             Some("true") => Use::Home,
             Some(_) => return Err(Denied(StatusCode::BAD_REQUEST, "sender is true or false")),
         };
-        let client = self.signed(query, query.signature.as_deref().ok_or(UNAUTHORIZED)?, wanted)?;
+        let signature = query.signature.as_deref().ok_or(UNAUTHORIZED)?;
+        let pass = self.tokens.pass(client(query)?, signature);
+        let client = self.signed(query, signature, wanted)?;
         let with_flow = request.headers().get(FLOW_HEADER).is_some_and(|value| value == "1");
         let uri = for_home(query, "/ws")?;
         let (mut head, upgrade) = match Upgrade::of(request) {
@@ -191,10 +197,11 @@ impl Server {
             head.uri = uri;
             clean(&mut head.headers);
             let request = Request::from_parts(head, ());
+            let upgrade = upgrade.guarded_by(pass);
             return Ok(open_websocket(&*self.route, client, request, upgrade, &self.runtime).await);
         }
         // A frame that is too large for the wire is refused by itself, not by losing the socket.
-        let (answer, socket) = upgrade.accept(REQUEST_BYTES_MAX);
+        let (answer, socket) = upgrade.guarded_by(pass).accept(REQUEST_BYTES_MAX);
         let (legacy, client) = (self.legacy.clone(), client.clone());
         let attached = async move {
             if let Ok(socket) = socket.await {

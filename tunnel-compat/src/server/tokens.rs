@@ -13,6 +13,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, backends:
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use super::pass::{Pass, Passes};
 use crate::route::ClientId;
 
 /// What a token is for.
@@ -83,6 +84,7 @@ pub enum RegisterError {
 pub struct TokenStore {
     database: Database,
     rng: Mutex<Rng>,
+    passes: Arc<Passes>,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -108,7 +110,7 @@ impl TokenStore {
 
     fn new(database: Database, runtime: Arc<dyn Runtime>) -> Result<Self, StoreError> {
         let rng = Mutex::new(runtime.rng("tokens"));
-        let store = Self { database, rng, runtime };
+        let store = Self { database, rng, passes: Arc::default(), runtime };
         store.write(|_| Ok(()))?;
         Ok(store)
     }
@@ -205,15 +207,17 @@ impl TokenStore {
         Ok(record.and_then(|record| record.client.parse().ok()))
     }
 
-    /// Ends a token. Says whether there was one.
+    /// Ends a token, and the sockets that are open under it. Says whether there was one.
     ///
     /// # Errors
     /// The store failed.
     pub fn revoke(&self, token: &str) -> Result<bool, StoreError> {
-        self.write(|table| Ok(table.remove(&*hash(token))?.is_some()))
+        let existed = self.write(|table| Ok(table.remove(&*hash(token))?.is_some()))?;
+        self.passes.revoke(&hash(token));
+        Ok(existed)
     }
 
-    /// Ends all tokens of a client. Returns how many there were.
+    /// Ends all tokens of a client, and the sockets that are open under them. Returns how many there were.
     ///
     /// # Errors
     /// The store failed.
@@ -227,7 +231,13 @@ impl TokenStore {
             })?;
             Ok(())
         })?;
+        self.passes.revoke_client(client);
         Ok(count)
+    }
+
+    /// A token in use, whether it is valid or not: get this, then check.
+    pub(crate) fn pass(&self, client: &ClientId, token: &str) -> Pass {
+        self.passes.open(client, hash(token))
     }
 
     fn find(&self, token: &str) -> Result<Option<Record>, StoreError> {

@@ -243,6 +243,17 @@ async fn a_half_open_pipe_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_revoked_token_ends_the_pipe_and_the_listening_socket_under_it() {
+    let town = Town::new(PeerBounds::default());
+    let token = town.token("home");
+    let (mut ours, mut theirs, mut bob) = pipe(&town, &token).await;
+    assert!(town.tokens.revoke(&token).unwrap());
+    for socket in [&mut ours, &mut theirs, &mut bob] {
+        assert_eq!(closed(socket).await, 1008);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_reader_makes_the_server_hold_little() {
     let town = Town::new(PeerBounds::default());
     let (mut ours, _theirs, _bob) = pipe(&town, &town.token("home")).await;

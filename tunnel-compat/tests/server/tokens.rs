@@ -1,17 +1,18 @@
 //! Who may do what, and for how long.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use futures_util::{SinkExt, StreamExt};
 use http::Request;
-use p2p::TokioRuntime;
+use p2p::{RuntimeExt, TokioRuntime};
 use tunnel_compat::{
     route::empty,
     server::{ServerConfig, TokenKind, TokenStore},
-    socket::OpenError,
+    socket::{Close, Heartbeat, Message, OpenError},
 };
 
 use crate::{
-    common::client_id,
+    common::{client_id, next},
     tunnel::{ACCESS, Tunnel, run},
 };
 
@@ -80,6 +81,43 @@ fn a_revoked_token_is_none() {
         tunnel.tokens.revoke_client(&client_id("a")).unwrap();
         assert_eq!(post(&tunnel, "/auth/signature-token?clientId=a", &access).await.0, 401);
         assert!(tunnel.tokens.register(&client_id("a")).is_ok(), "there is room for a new home");
+    });
+}
+
+// Whoever lost a token must not go on by what it opened before.
+#[test]
+fn what_is_open_under_a_token_ends_when_that_is_revoked_and_nothing_else_does() {
+    run(|tunnel| async move {
+        let signatures = ["a", "a", "a", "b"].map(|client| tunnel.token(TokenKind::Signature, client));
+        let query = |at: usize, rest: &str| format!("clientId=a&signature={}{rest}", signatures[at]);
+        let open = async |query: &str| {
+            let socket = tunnel.socket(query, http::HeaderMap::new()).await.unwrap();
+            tunnel_compat::socket::watched(socket, Heartbeat::default(), &tunnel.runtime)
+        };
+        let mut home = open(&query(0, "&sender=true")).await;
+        assert_eq!(home.next().await.unwrap().unwrap(), Message::Ping);
+        let (mut app, mut other) = (open(&query(1, "")).await, open(&query(2, "")).await);
+        let mut tenant = open(&format!("clientId=b&sender=true&signature={}", signatures[3])).await;
+        let revoked = Close::new(1008, "the token that opened this was revoked");
+
+        tunnel.tokens.revoke(&signatures[1]).unwrap();
+        assert_eq!(next(&mut app).await, Some(Message::Close(revoked.clone())));
+        other.send(Message::Text("{\"type\":\"PING\"}".into())).await.unwrap();
+        assert!(matches!(next(&mut home).await, Some(Message::Text(_))), "the other app and the home are there");
+
+        tunnel.tokens.revoke(&signatures[0]).unwrap();
+        loop {
+            // What is on its way to it comes first.
+            match next(&mut home).await {
+                Some(Message::Text(_)) => {}
+                ended => break assert_eq!(ended, Some(Message::Close(revoked.clone()))),
+            }
+        }
+        // The client as a whole: what is left of it, and nothing of another one's.
+        tunnel.tokens.revoke_client(&client_id("a")).unwrap();
+        assert_eq!(next(&mut other).await, Some(Message::Close(revoked)));
+        let quiet = tunnel.runtime.timeout(Duration::from_secs(60), next(&mut tenant)).await;
+        assert!(quiet.is_err(), "{quiet:?}");
     });
 }
 

@@ -216,7 +216,12 @@ impl Endpoint for PeerEndpoint {
 
     async fn serve(&self, request: Parts, socket: BoxSocket) {
         let (Ok(Wish { client, role }), Some(token)) = (wish_of(&request), token_of(&request.headers)) else { return };
+        let socket = self.tokens.pass(&client, token).guard(socket);
         let mut socket = socket::watched(socket, self.bounds.heartbeat, &self.runtime);
+        // Once more: it may have been revoked since.
+        if !self.tokens.allows(TokenKind::Access, &client, token).unwrap_or(false) {
+            return close(socket, Close::new(REFUSED, "the token was revoked")).await;
+        }
         match role {
             Role::Listen(peer) => {
                 if let Some(why) = self.listen((&client, peer), token, &mut socket).await {
