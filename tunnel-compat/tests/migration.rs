@@ -281,6 +281,25 @@ fn p2p_that_fails_again_and_again_is_left_alone_and_leads_back_to_phase_1() {
     });
 }
 
+// A home that restarts is away on both routes, and may be back on P2P first.
+#[test]
+fn p2p_that_is_left_alone_is_tried_all_the_same_by_what_the_tunnel_did_not_take() {
+    let config = MigrationConfig { failures_max: 3, ..MigrationConfig::default() };
+    run_with(config, None, |scene| async move {
+        scene.router.set_phase(Phase::NewOverP2p).unwrap();
+        scene.p2p.set(Mood::Breaks);
+        for client in 0..3 {
+            scene.get(&format!("client-{client}")).await;
+        }
+        assert!(scene.router.breaker_is_open());
+        scene.p2p.set(Mood::Well);
+        scene.tunnel.set(Mood::Away);
+        let answer = scene.request("a", Method::POST, "pay").await.unwrap();
+        assert_eq!(read(answer).await, "p2p:pay");
+        assert!(!scene.router.breaker_is_open(), "it was found to be well");
+    });
+}
+
 // An answer without an end and a WebSocket are on the tunnel when phase 4 begins. Until the deadline nothing happens to them.
 #[test]
 fn what_is_on_the_tunnel_at_the_drain_deadline_is_cut_with_a_reason_and_counted() {

@@ -257,7 +257,8 @@ impl Machine {
         let pause = self.config.pause;
         // With the tunnel refused there is nothing better than to try.
         if side == Some(Side::P2p) && !self.tunnel_is_closed && !self.breaker.admits(now, pause) {
-            return Decision { side: Some(Side::Tunnel), why: Why::BreakerOpen, fallback: false };
+            let fallback = self.may_fall_back(client, Some(Side::Tunnel));
+            return Decision { side: Some(Side::Tunnel), why: Why::BreakerOpen, fallback };
         }
         Decision { side, why, fallback: self.may_fall_back(client, side) }
     }

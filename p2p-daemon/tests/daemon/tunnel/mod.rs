@@ -3,3 +3,4 @@
 mod bad_input;
 mod ground;
 mod phases;
+mod tls;

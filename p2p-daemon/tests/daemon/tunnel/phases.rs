@@ -11,20 +11,20 @@ use crate::{
 };
 
 /// The paths of one test, as text.
-struct Folder(tempfile::TempDir);
+pub(super) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 }
 
 /// `p2pd tunnel serve` there, with what it kept before.
-fn tunnel_server(folder: &Folder, listen: SocketAddr, more: &[&str]) -> P2pd {
+pub(super) fn tunnel_server(folder: &Folder, listen: SocketAddr, more: &[&str]) -> P2pd {
     let (listen, tokens, key) = (listen.to_string(), folder.path("tokens"), folder.path("server.key"));
     let args =
         ["tunnel", "serve", "--listen", &listen, "--tokens", &tokens, "--key-file", &key, "--admin", "127.0.0.1:0"];
@@ -55,7 +55,7 @@ fn peer(part: &P2pd) -> String {
     line.trim_start_matches("This is peer ").trim_end_matches('.').to_owned()
 }
 
-fn read(path: &str) -> String {
+pub(super) fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(path)).unwrap()
 }
 
