@@ -39,6 +39,21 @@ fn a_request_reaches_the_home_in_the_tunnels_words_without_its_secrets() {
     });
 }
 
+// The legacy server's handler panics on these, and the app gets an empty reply.
+#[test]
+fn a_header_that_is_not_ascii_is_left_out_and_the_request_goes_on() {
+    run(|tunnel| async move {
+        let mut home = tunnel.home().await;
+        let request = tunnel.request("a", "GET", "/x").header("accept", &b"text/\xfc"[..]);
+        let request = request.header("range", "bytes=0-\u{fc}".as_bytes()).body(empty()).unwrap();
+        let answer = tunnel.ask(request);
+        let seen = home.http().await;
+        assert_eq!(seen.headers, None);
+        home.answer(seen.request_id, 200, &[], "ok").await;
+        assert_eq!(answer.await.text(), "ok");
+    });
+}
+
 #[test]
 fn a_body_that_the_legacy_home_would_lose_is_refused_and_one_that_fits_is_not() {
     run(|tunnel| async move {

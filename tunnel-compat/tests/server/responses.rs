@@ -140,6 +140,25 @@ fn an_answer_of_another_size_than_it_says_harms_no_other() {
 }
 
 #[test]
+fn an_answer_that_is_shorter_than_it_says_breaks_off_and_one_that_is_longer_ends_there() {
+    run(|tunnel| async move {
+        let mut home = tunnel.home().await;
+        for (length, expected) in [("9", None), ("2", Some("ab"))] {
+            let answer = tunnel.send(tunnel.get("/x"));
+            let asked = home.http().await.request_id;
+            home.answer(asked, 200, &[("content-length", length)], "abc").await;
+            let body = answer.await.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+            assert_eq!(body.as_deref().ok(), expected.map(str::as_bytes), "announced {length} bytes");
+            // What comes next is not taken for the rest of it.
+            let answer = tunnel.ask(tunnel.get("/next"));
+            let asked = home.http().await.request_id;
+            home.answer(asked, 200, &[], "next").await;
+            assert_eq!(answer.await.text(), "next");
+        }
+    });
+}
+
+#[test]
 fn an_answer_goes_on_when_its_home_reconnects_in_the_middle() {
     run(|tunnel| async move {
         let mut home = tunnel.home().await;
