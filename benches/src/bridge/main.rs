@@ -1,14 +1,16 @@
 //! The home's server directly, over the bridge between peers, and over our tunnel server with our sender, side by side.
 //!
-//! All of it runs in this one process over loopback, the home's server and the client included, on two threads; in rounds, of
-//! which each takes one sample of each measure from each way, in an order that rotates. Ratios are taken within a round. The
-//! bridge is what `p2pd gateway` and `p2pd tunnel send --allow` are: TCP, HTTP, streams between two iroh endpoints under
-//! `Reconnect`, HTTP, TCP.
+//! As in real life the client, the home's server and each way's two ends are processes of their own, on one machine over loopback;
+//! `--together` has all of it in one process. It goes in rounds, of which each takes one sample of each measure from each way, in an
+//! order that rotates. Ratios are taken within a round. The bridge is what `p2pd gateway` and `p2pd tunnel send --allow` are: TCP,
+//! HTTP, streams between two iroh endpoints under `Reconnect`, HTTP, TCP.
 //!
-//! - [`ways`]: what takes part. [`client`]: a client that costs as little as it can. [`rival`]: dumbpipe, for bodies of 5 MiB.
+//! - [`ways`]: what takes part. [`parts`]: the processes. [`client`]: a client that costs as little as it can. [`rival`]: dumbpipe,
+//!   for bodies of 5 MiB.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod client;
+mod parts;
 mod rival;
 mod ways;
 
@@ -43,12 +45,26 @@ struct Args {
     /// FOLDER/bin.
     #[arg(long, value_name = "PATH")]
     dumbpipe: Option<PathBuf>,
+    /// Has everything but dumbpipe in one process, on two threads.
+    #[arg(long)]
+    together: bool,
+    /// Asks by one way alone, one request after another, for ten seconds: for a profiler.
+    #[arg(long, value_name = "WAY", value_parser = NAMES)]
+    hold: Option<String>,
+    /// Is one of the other processes.
+    #[arg(long, hide = true, num_args = 1..)]
+    part: Option<Vec<String>>,
 }
 
 fn main() -> Result {
     let args = Args::parse();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async { tokio::spawn(run(args)).await? })
+    runtime.block_on(async {
+        match args.part {
+            Some(part) => tokio::spawn(parts::be(part)).await?,
+            None => tokio::spawn(run(args)).await?,
+        }
+    })
 }
 
 /// What one way took in one round.
@@ -68,9 +84,15 @@ struct Sample {
 const NAMES: [&str; 3] = ["direct", "bridge", "tunnel"];
 
 async fn run(args: Args) -> Result {
-    println!("{}; {} rounds; debug build: {}", Machine::now(), args.rounds, cfg!(debug_assertions));
-    let ways = Ways::start().await?;
+    let together = if args.together { "one process" } else { "processes of their own" };
+    println!("{}; {} rounds; {together}; debug build: {}", Machine::now(), args.rounds, cfg!(debug_assertions));
+    let ways = if args.together { Ways::start().await? } else { parts::start().await? };
     let addrs = [ways.direct, ways.bridge, ways.tunnel];
+    if let Some(held) = args.hold.and_then(|way| NAMES.iter().position(|name| *name == way)) {
+        let (per_second, _) = requests(addrs[held], &ways.token, 1, Duration::from_secs(10)).await?;
+        println!("{}: {per_second:.0} small requests/s", NAMES[held]);
+        return Ok(());
+    }
     let dumbpipe = match &args.dumbpipe {
         Some(path) => Some(Dumbpipe::start(path, ways.direct).await?),
         None => None,

@@ -37,6 +37,9 @@ struct Args {
     /// Only the measure of that name; may be repeated.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|measure| measure.name)))]
     only: Vec<String>,
+    /// Has `TunnelP2P` take part, over a tunnel server in this process, in whatever does not need datagrams.
+    #[arg(long)]
+    tunnel: bool,
     /// Prints JSON with every sample, not a table.
     #[arg(long)]
     json: bool,
@@ -60,12 +63,15 @@ async fn run(args: Args) -> Result<()> {
         .into_iter()
         .filter(|workload| ALL.iter().filter(wanted).any(|measure| measure.workload == *workload))
         .collect();
-    let contestants: [Arc<dyn Contestant>; 4] = [
+    let mut contestants: Vec<Arc<dyn Contestant>> = vec![
         Arc::new(raw::iroh::start().await?),
         Arc::new(ours::start().await?),
         Arc::new(ours::start_stacked().await?),
         Arc::new(raw::quinn::start().await?),
     ];
+    if args.tunnel {
+        contestants.push(Arc::new(ours::start_tunnel().await?));
+    }
 
     let before = Machine::now();
     let mut samples: Samples = BTreeMap::new();
@@ -75,6 +81,9 @@ async fn run(args: Args) -> Result<()> {
         for workload in &workloads {
             for turn in 0..contestants.len() {
                 let contestant = &contestants[(turn + round) % contestants.len()];
+                if contestant.name() == ours::TUNNEL && *workload == Workload::Datagrams {
+                    continue;
+                }
                 let taken = workload.run(&**contestant).await?;
                 if round > 0 {
                     for (measure, value) in taken {
@@ -86,7 +95,7 @@ async fn run(args: Args) -> Result<()> {
     }
     eprintln!();
     let measures = ALL.iter().filter(wanted);
-    let names = contestants.each_ref().map(|contestant| contestant.name());
+    let names: Vec<_> = contestants.iter().map(|contestant| contestant.name()).collect();
     let report = Report::new([before, Machine::now()], args.rounds, measures, &names, &samples);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

@@ -9,8 +9,11 @@ use std::{
 use async_trait::async_trait;
 use benches::counting::Atomics;
 use bytes::Bytes;
-use p2p::{CloseCode, P2PConnection, P2PListener, P2PProvider, P2PProviderExt, ProtocolId, layer::stack};
+use p2p::{
+    CloseCode, P2PConnection, P2PListener, P2PProvider, P2PProviderExt, ProtocolId, Runtime, TokioRuntime, layer::stack,
+};
 use p2p_iroh::{IrohConfig, IrohP2P};
+use tunnel_compat::tunnel_p2p::{Identity, LocalServer};
 
 use crate::{
     Result,
@@ -24,6 +27,7 @@ pub(crate) struct Ours {
     /// Its provider too, which the listener alone does not keep alive.
     _callee: Arc<dyn P2PProvider>,
     listener: Box<dyn P2PListener>,
+    _server: Option<LocalServer>,
 }
 
 pub(crate) async fn start() -> Result<Ours> {
@@ -41,8 +45,24 @@ async fn ours(name: &'static str, wrap: impl Fn(IrohP2P) -> Result<Arc<dyn P2PPr
     let dialler = wrap(IrohP2P::bind(config.clone()).await?)?;
     let callee = wrap(IrohP2P::bind(config).await?)?;
     let listener = callee.listen(&ProtocolId::default()).await?;
-    Ok(Ours { name, dialler, _callee: callee, listener })
+    Ok(Ours { name, dialler, _callee: callee, listener, _server: None })
 }
+
+/// Not over iroh: over a tunnel server of this process, by TCP on loopback.
+pub(crate) async fn start_tunnel() -> Result<Ours> {
+    let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+    let server = LocalServer::start(runtime.clone()).await?;
+    let config = server.config(&"bench".parse()?)?;
+    let peer = |seed| config.provider(&Identity::from_bytes([seed; 32]), runtime.clone());
+    let (dialler, callee) = (peer(1)?, peer(2)?);
+    let listener = callee.listen(&ProtocolId::default()).await?;
+    let mut status = callee.status();
+    status.wait_for(|status| status.is_ready()).await.map_err(|_| "the peer is gone")?;
+    Ok(Ours { name: TUNNEL, dialler: Arc::new(dialler), _callee: Arc::new(callee), listener, _server: Some(server) })
+}
+
+/// It has no datagrams.
+pub(crate) const TUNNEL: &str = "TunnelP2P";
 
 #[async_trait]
 impl Contestant for Ours {

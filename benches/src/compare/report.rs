@@ -76,7 +76,9 @@ impl Report {
                     samples: of(at).clone(),
                 }
             };
-            contestants.iter().enumerate().map(row).collect()
+            let took_part =
+                |(_, contestant): &(usize, &&'static str)| samples.contains_key(&(measure.name, **contestant));
+            contestants.iter().enumerate().filter(took_part).map(row).collect()
         };
         let measures = measures
             .map(|measure| Rows { name: measure.name, what: measure.what, unit: measure.unit, rows: rows(measure) })
