@@ -50,6 +50,14 @@ impl fmt::Display for Summary {
     }
 }
 
+/// The slope of a line through points, by least squares.
+pub fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
+    let above: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+    above / points.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

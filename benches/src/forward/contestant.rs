@@ -21,17 +21,27 @@ use crate::Result;
 pub(crate) struct Contestant {
     /// Where the service is to be had.
     pub(crate) addr: SocketAddr,
-    _processes: [Process; 2],
+    processes: [Process; 2],
 }
 
 impl Contestant {
     pub(crate) async fn p2pd(program: &Path, service: SocketAddr) -> Result<Self> {
-        let addr = free_addr().await?;
-        let mut share = command(program, &["share", &format!("tcp://{service}"), "--port", "0", "--admin", "off"]);
-        let mut share = spawn(share.stdout(Stdio::piped()))?;
-        let ticket = word(share.0.stdout.take().expect("it is piped"), "p2p1-").await?;
-        let mut connect = command(program, &["connect", &ticket, "--listen", &addr.to_string(), "--admin", "off"]);
-        Self::ready(addr, [share, spawn(&mut connect)?]).await
+        let (share, ticket) = p2pd_share(program, service, "off").await?;
+        let (addr, connect) = p2pd_connect(program, &ticket, "off").await?;
+        Self::ready(addr, [share, connect]).await
+    }
+
+    /// The same with an admin interface, which nobody asks; and the ticket, for others.
+    pub(crate) async fn p2pd_watchable(program: &Path, service: SocketAddr) -> Result<(Self, String)> {
+        let (share, ticket) = p2pd_share(program, service, ANY).await?;
+        let (addr, connect) = p2pd_connect(program, &ticket, ANY).await?;
+        Ok((Self::ready(addr, [share, connect]).await?, ticket))
+    }
+
+    /// The bytes of memory that the two take now.
+    pub(crate) fn resident_bytes(&self) -> Result<[u64; 2]> {
+        let [share, connect] = &self.processes;
+        Ok([share.resident_bytes()?, connect.resident_bytes()?])
     }
 
     pub(crate) async fn dumbpipe(program: &Path, service: SocketAddr) -> Result<Self> {
@@ -45,23 +55,50 @@ impl Contestant {
 
     /// Once the service answers there.
     async fn ready(addr: SocketAddr, processes: [Process; 2]) -> Result<Self> {
-        let answers = async {
-            loop {
-                if let Ok(tcp) = TcpStream::connect(addr).await
-                    && crate::load::ask(&mut tokio::io::BufReader::new(tcp)).await.is_ok()
-                {
-                    return;
-                }
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(PATIENCE, answers).await.map_err(|_| format!("nothing answers at {addr} within {PATIENCE:?}"))?;
-        Ok(Self { addr, _processes: processes })
+        answers(addr).await?;
+        Ok(Self { addr, processes })
     }
 }
 
+/// Waits until the service answers there.
+pub(crate) async fn answers(addr: SocketAddr) -> Result<()> {
+    let answers = async {
+        loop {
+            if let Ok(tcp) = TcpStream::connect(addr).await
+                && crate::load::ask(&mut tokio::io::BufReader::new(tcp)).await.is_ok()
+            {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    Ok(timeout(PATIENCE, answers).await.map_err(|_| format!("nothing answers at {addr} within {PATIENCE:?}"))?)
+}
+
+async fn p2pd_share(program: &Path, service: SocketAddr, admin: &str) -> Result<(Process, String)> {
+    let mut share = command(program, &["share", &format!("tcp://{service}"), "--port", "0", "--admin", admin]);
+    let mut share = spawn(share.stdout(Stdio::piped()))?;
+    let ticket = word(share.0.stdout.take().expect("it is piped"), "p2p1-").await?;
+    Ok((share, ticket))
+}
+
+/// A peer with that ticket, and where it offers the service.
+pub(crate) async fn p2pd_connect(program: &Path, ticket: &str, admin: &str) -> Result<(SocketAddr, Process)> {
+    let addr = free_addr().await?;
+    let connect = spawn(&mut command(program, &["connect", ticket, "--listen", &addr.to_string(), "--admin", admin]))?;
+    Ok((addr, connect))
+}
+
 /// Ended when it is dropped.
-struct Process(Child);
+pub(crate) struct Process(Child);
+
+impl Process {
+    fn resident_bytes(&self) -> Result<u64> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.0.id()))?;
+        let pages: u64 = statm.split(' ').nth(1).ok_or("no resident pages in /proc/…/statm")?.parse()?;
+        Ok(pages * 4096)
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -96,6 +133,9 @@ async fn word(output: impl Read + Send + 'static, beginning: &'static str) -> Re
 async fn free_addr() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
 }
+
+/// Any free port of loopback for the admin interface.
+const ANY: &str = "127.0.0.1:0";
 
 /// For a start. dumbpipe alone waits 5 s for a relay where there is none.
 const PATIENCE: Duration = Duration::from_secs(60);

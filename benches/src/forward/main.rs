@@ -7,6 +7,7 @@
 //!
 //! - [`install`]: where the programs come from. [`contestant`]: the processes. [`service`]: what they forward.
 //! - [`load`]: who uses it, and with a watch. [`report`]: the table.
+//! - [`soak`]: with `--soak`, what becomes of `p2pd`'s memory instead.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod contestant;
@@ -14,8 +15,9 @@ mod install;
 mod load;
 mod report;
 mod service;
+mod soak;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use benches::machine::Machine;
 use clap::Parser;
@@ -35,6 +37,9 @@ struct Args {
     /// Connections at once in the second measure.
     #[arg(long, default_value_t = 100)]
     streams: usize,
+    /// Loads p2pd alone for so many seconds, while nobody scrapes its metrics, and prints its memory at rest over time.
+    #[arg(long, value_name = "SECONDS")]
+    soak: Option<u64>,
     /// The program to measure; by default this workspace's, built in release.
     #[arg(long, value_name = "PATH")]
     p2pd: Option<PathBuf>,
@@ -52,6 +57,10 @@ type Result<T> = std::result::Result<T, Error>;
 fn main() -> Result<()> {
     let args = Args::parse();
     let p2pd = args.p2pd.clone().map_or_else(install::p2pd, Ok)?;
+    if let Some(seconds) = args.soak {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        return runtime.block_on(soak::soak(&p2pd, Duration::from_secs(seconds)));
+    }
     let dumbpipe = args.dumbpipe.clone().map_or_else(|| install::dumbpipe(&args.scratch), Ok)?;
     Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(async {
         let service = service::start().await?;
