@@ -70,6 +70,43 @@ const MIGRATION: &[(&str, &str)] = &[
     ("websockets_in_flight", "gauge"),
 ];
 
+// What a daemon over iroh has besides, of iroh's own only what the dashboard shows.
+const IROH: &[(&str, &str)] = &[
+    ("iroh_socket_holepunch_attempts_total", "counter"),
+    ("iroh_socket_paths_direct_total", "counter"),
+    ("iroh_socket_paths_relay_total", "counter"),
+    ("iroh_socket_recv_data_ipv4_total", "counter"),
+    ("iroh_socket_recv_data_ipv6_total", "counter"),
+    ("iroh_socket_recv_data_relay_total", "counter"),
+    ("iroh_socket_relay_conns_closed_total", "counter"),
+    ("iroh_socket_relay_conns_failed_total", "counter"),
+    ("iroh_socket_relay_conns_ratelimited_total", "counter"),
+    ("iroh_socket_relay_conns_success_total", "counter"),
+    ("iroh_socket_relay_home_change_total", "counter"),
+    ("iroh_socket_send_ipv4_total", "counter"),
+    ("iroh_socket_send_ipv6_total", "counter"),
+    ("iroh_socket_send_relay_total", "counter"),
+    ("p2p_holepunch_attempts_total", "counter"),
+    ("p2p_relay_connected", "gauge"),
+    ("p2p_turned_away_total", "counter"),
+];
+
+#[cfg(feature = "p2p-iroh")]
+#[tokio::test]
+async fn what_the_list_has_of_iroh_is_exported_from_the_start() {
+    let config = p2p_iroh::IrohConfig::default()
+        .with_bind([([127, 0, 0, 1], 0).into()])
+        .with_relays([p2p_iroh::RelayServer::new("https://127.0.0.1:1").unwrap()]);
+    let iroh = Arc::new(p2p_iroh::IrohP2P::bind(config).await.unwrap());
+    let stack = Stack::new(iroh.clone(), GRACE).unwrap();
+    iroh.export_metrics(stack.export.recorder());
+    let text = stack.export.render();
+    for (name, kind) in IROH {
+        assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "no {name} in {text}");
+    }
+    stack.end().await;
+}
+
 #[tokio::test]
 async fn a_routers_names_are_those_of_the_golden_list_from_the_start() {
     let (tunnel, p2p) = (Arc::new(Homes::new("legacy", [])), Arc::new(Homes::new("p2p", [])));
@@ -106,6 +143,13 @@ fn the_dashboard_names_only_what_is_exported() {
     let expressions: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
     assert!(expressions.len() > 20, "{}", expressions.len());
     expressions.iter().for_each(|expression| exported(expression));
+    // What only one kind of daemon has is shown, too.
+    let shown = expressions.join(" ");
+    for name in
+        ["p2p_forward_flows", "iroh_socket_holepunch_attempts_total", "requests_routed_total", "migration_phase"]
+    {
+        assert!(shown.contains(name), "no panel shows {name}");
+    }
     exported(dashboard["templating"]["list"][1]["definition"].as_str().unwrap());
 }
 
@@ -118,10 +162,10 @@ fn the_alerts_name_only_what_is_exported() {
 #[track_caller]
 fn exported(expressions: &str) {
     let words = expressions.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    for name in
-        words.filter(|word| ["p2p_", "process_", "migration_", "requests_"].iter().any(|ours| word.starts_with(ours)))
-    {
-        let known = GOLDEN.iter().chain(MIGRATION).any(|&(family, kind)| match kind {
+    for name in words.filter(|word| {
+        ["p2p_", "iroh_", "process_", "migration_", "requests_"].iter().any(|ours| word.starts_with(ours))
+    }) {
+        let known = GOLDEN.iter().chain(MIGRATION).chain(IROH).any(|&(family, kind)| match kind {
             "histogram" => ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(family)),
             _ => family == name,
         });
