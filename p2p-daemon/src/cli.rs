@@ -62,7 +62,7 @@ pub enum Command {
     /// Shows the key file and whose it is, or makes it
     #[cfg(feature = "p2p-iroh")]
     Key(IdArgs),
-    /// Makes a ticket, with an end or for one peer if wanted, for a daemon that has this machine's key
+    /// Makes a ticket, with an end or for one peer if wanted, for a daemon that has this machine's key; or revokes one
     #[cfg(feature = "p2p-iroh")]
     Ticket(TicketArgs),
     /// Runs a relay of your own, for peers that cannot reach each other directly
@@ -338,7 +338,11 @@ pub struct RecvArgs {
 /// Arguments of `p2pd ticket`.
 #[cfg(feature = "p2p-iroh")]
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct TicketArgs {
+    /// What to do instead of making one.
+    #[command(subcommand)]
+    pub command: Option<TicketCommand>,
     /// A service that it is for, of those in the file; all of them if none is named. May be given several times
     #[arg(long, value_name = "NAME")]
     pub service: Vec<ServiceName>,
@@ -355,6 +359,29 @@ pub struct TicketArgs {
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// The file with the secret key of the daemon that it is for
+    #[arg(long, value_name = "PATH")]
+    pub key_file: Option<PathBuf>,
+}
+
+/// What `p2pd ticket` does besides making one.
+#[cfg(feature = "p2p-iroh")]
+#[derive(Debug, Subcommand)]
+pub enum TicketCommand {
+    /// Takes tickets back: they let nobody in any more, and what is open by them ends within two seconds
+    Revoke(RevokeArgs),
+}
+
+/// Arguments of `p2pd ticket revoke`.
+#[cfg(feature = "p2p-iroh")]
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The tickets, or the ids that the daemon's log calls them by, which have 16 hex digits
+    #[arg(value_name = "TICKET", required = true)]
+    pub tickets: Vec<String>,
+    /// The configuration file; by default the one that `p2pd up` takes, if there is one
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// The file with the secret key of the daemon that they are for
     #[arg(long, value_name = "PATH")]
     pub key_file: Option<PathBuf>,
 }

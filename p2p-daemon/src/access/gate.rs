@@ -44,7 +44,7 @@ pub(crate) fn weightier(a: Denied, b: Denied) -> Denied {
         Denied::NotListed => 1,
         Denied::NoTicket => 2,
         Denied::OtherService => 3,
-        Denied::Ticket(_) | Denied::Used | Denied::NotWrittenDown(_) => 4,
+        Denied::Ticket(_) | Denied::Revoked | Denied::Used | Denied::NotWrittenDown(_) => 4,
     };
     if weight(&b) > weight(&a) { b } else { a }
 }

@@ -3,7 +3,7 @@
 //! A peer proves who it is by its key, before anything here is asked. A [`ShareRule`](crate::rule::ShareRule) names in its
 //! [`Allow`] whom it is for: peers, whoever has a ticket, or anyone. A ticket holds a [`Token`], which [`Mint`] makes and
 //! checks with a secret of its own; it may end ([`Terms::expires`]), and it may be for one peer alone ([`Terms::once`]),
-//! whom [`Claims`] remembers.
+//! whom [`Claims`] remembers. One that was taken back is among the [`Revoked`].
 //!
 //! A dialler that may use nothing is refused in the handshake, in words that are the same whatever it lacks. One that may use
 //! something learns no more of the rest than of services that do not exist. [`Audit`] writes a line for each decision.
@@ -12,6 +12,7 @@ mod allow;
 mod audit;
 mod claims;
 mod gate;
+mod revoked;
 mod token;
 
 use std::{path::PathBuf, time::SystemTime};
@@ -24,6 +25,7 @@ pub use self::{
     audit::Audit,
     claims::Claims,
     gate::CAPABILITY,
+    revoked::Revoked,
     token::{Mint, Rejected, Terms, Token, TokenId},
 };
 
@@ -34,6 +36,7 @@ use crate::{Error, forward::ServiceName};
 pub struct Access {
     mint: Mint,
     claims: Claims,
+    revoked: Revoked,
 }
 
 impl Access {
@@ -43,12 +46,33 @@ impl Access {
     /// # Errors
     /// If the file is there and cannot be read.
     pub fn new(mint: Mint, claims: Option<PathBuf>) -> Result<Self, Error> {
-        Ok(Self { mint, claims: Claims::open(claims)? })
+        Ok(Self { mint, claims: Claims::open(claims)?, revoked: Revoked::default() })
     }
 
     /// With a secret that nobody knows, and no file.
     pub fn ephemeral() -> Self {
-        Self { mint: Mint::random(), claims: Claims::default() }
+        Self { mint: Mint::random(), claims: Claims::default(), revoked: Revoked::default() }
+    }
+
+    /// With the tickets in that file for taken back, those too that are written into it from now on.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read.
+    pub fn with_revoked(mut self, file: PathBuf) -> Result<Self, Error> {
+        self.revoked = Revoked::open(Some(file))?;
+        Ok(self)
+    }
+
+    /// What was taken back.
+    pub const fn revoked(&self) -> &Revoked {
+        &self.revoked
+    }
+
+    /// The token without an end that holds now for these services: another one once it was taken back.
+    pub(crate) fn standing(&self, services: &[ServiceName]) -> Token {
+        let tokens = (0..).map(|generation| self.mint.standing(services.to_vec(), generation));
+        let good = |token: &Token| token.terms().is_some_and(|terms| !self.revoked.contains(terms.id));
+        tokens.into_iter().find(good).expect("there are more generations than can be taken back")
     }
 
     /// What makes tokens.
@@ -75,6 +99,9 @@ impl Access {
         }
         let token = token.ok_or(Denied::NoTicket)?;
         let terms = self.mint.check(token, SystemTime::now()).map_err(Denied::Ticket)?;
+        if self.revoked.contains(terms.id) {
+            return Err(Denied::Revoked);
+        }
         if !terms.services.is_empty() && !terms.services.contains(service) {
             return Err(Denied::OtherService);
         }
@@ -119,6 +146,8 @@ pub(crate) enum Denied {
     OtherService,
     #[error("{0}")]
     Ticket(Rejected),
+    #[error("a ticket that was revoked")]
+    Revoked,
     #[error("a ticket for one peer, which another has used")]
     Used,
     #[error("a ticket for one peer, and it could not be written down whose it is: {0}")]

@@ -77,10 +77,12 @@ impl Mint {
     }
 
     /// A token without an end, for as many peers as have it. The same services give the same token each time, so that a
-    /// ticket that was handed out is good after a restart.
-    pub fn standing(&self, services: Vec<ServiceName>) -> Token {
+    /// ticket that was handed out is good after a restart; each `generation` gives another, for when one was taken back.
+    pub fn standing(&self, services: Vec<ServiceName>, generation: u32) -> Token {
         let names: Vec<_> = services.iter().map(ServiceName::as_str).collect();
-        let hash = blake3::keyed_hash(&self.key, names.join(",").as_bytes());
+        // No name has a '#'.
+        let generation = if generation == 0 { String::new() } else { format!("#{generation}") };
+        let hash = blake3::keyed_hash(&self.key, (names.join(",") + &generation).as_bytes());
         let id = TokenId(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"));
         self.seal(&Terms { id, expires: None, once: false, services })
     }
@@ -258,13 +260,14 @@ mod tests {
     #[test]
     fn a_standing_token_is_the_same_after_a_restart() {
         let mint = || Mint::from_secret(&[7; 32]);
-        assert_eq!(mint().standing(web()), mint().standing(web()));
+        assert_eq!(mint().standing(web(), 0), mint().standing(web(), 0));
+        assert_ne!(mint().standing(web(), 0), mint().standing(web(), 1));
         assert_ne!(mint().mint(web(), None, false), mint().mint(web(), None, false));
     }
 
     #[test]
     fn a_token_travels_in_a_ticket_and_is_not_printed() {
-        let token = Mint::random().standing(web());
+        let token = Mint::random().standing(web(), 0);
         let ticket = token.clone().into_ticket(p2p::PeerAddr::new(p2p::PeerId::from_name("a")).into());
         let back: Ticket = ticket.to_string().parse().unwrap();
         assert_eq!(Token::from_ticket(&back), Some(token.clone()));

@@ -49,7 +49,7 @@ impl MetricsExport {
     }
 
     /// The exporter's upkeep, which bounds its memory while nobody scrapes. Never ends.
-    pub(super) fn upkeep(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn upkeep(&self) -> impl Future<Output = ()> + Send + use<> {
         let handle = self.recorder.handle();
         async move {
             let mut ticks = interval(UPKEEP_PERIOD);

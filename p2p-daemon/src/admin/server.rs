@@ -119,7 +119,6 @@ impl AdminServer {
     fn serving(place: AdminAddr, listening: Listening, daemon: &Daemon, options: AdminOptions, reach: Reach) -> Self {
         let history = History::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(daemon.export().upkeep());
         tasks.spawn(history.keep(daemon.clone()));
         let routes = Routes {
             daemon: daemon.clone(),

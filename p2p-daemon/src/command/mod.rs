@@ -149,8 +149,8 @@ fn access(config: &ProviderConfig) -> Result<Access, Error> {
     #[cfg(feature = "p2p-iroh")]
     if let (p2p_providers::Implementation::Iroh, Some(path)) = (config.implementation, &config.key_file) {
         let identity = p2p_iroh::Identity::load_or_create(path)?;
-        let claims = beside(path, "claims");
-        return Access::new(crate::access::Mint::from_secret(&identity.to_bytes()), Some(claims));
+        let mint = crate::access::Mint::from_secret(&identity.to_bytes());
+        return Access::new(mint, Some(beside(path, "claims")))?.with_revoked(beside(path, REVOKED));
     }
     let _ = config;
     Ok(Access::ephemeral())
@@ -170,6 +170,10 @@ fn beside(key_file: &Path, kind: &str) -> PathBuf {
     path.push(kind);
     path.into()
 }
+
+/// The tickets that were taken back.
+#[cfg(feature = "p2p-iroh")]
+const REVOKED: &str = "revoked";
 
 /// Where this peer can be dialled, as a ticket that gives no right to anything.
 const ADDR: &str = "addr";

@@ -1,4 +1,4 @@
-//! `p2pd ticket`, and tickets on a terminal.
+//! `p2pd ticket`, `p2pd ticket revoke`, and tickets on a terminal.
 
 use p2p::Ticket;
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
@@ -21,7 +21,10 @@ pub(super) fn say_qr(ticket: &Ticket, console: Console) -> Result<(), Error> {
 /// Whoever has the key file makes tickets, while the daemon runs and without asking it.
 #[cfg(feature = "p2p-iroh")]
 mod made {
-    use std::time::SystemTime;
+    use std::{
+        path::{Path, PathBuf},
+        time::SystemTime,
+    };
 
     use p2p::{PeerAddr, Ticket};
     use p2p_providers::{ProviderConfig, Role, process_vars};
@@ -29,19 +32,19 @@ mod made {
     use super::say_qr;
     use crate::{
         Console, Error,
-        access::Mint,
-        cli::TicketArgs,
+        access::{Mint, Rejected, Revoked, Token, TokenId},
+        cli::{RevokeArgs, TicketArgs, TicketCommand},
         config::{Config, Flags, default_config_file},
         forward::Offer,
         rule::ShareRule,
     };
 
     pub(in crate::command) fn ticket(args: TicketArgs, console: Console) -> Result<(), Error> {
-        let (provider, shares) = settings(&args)?;
-        let path = match args.key_file.or(provider.key_file) {
-            Some(path) => path,
-            None => crate::config::default_key_file()?,
-        };
+        if let Some(TicketCommand::Revoke(args)) = args.command {
+            return revoke(args, console);
+        }
+        let (provider, shares) = settings(args.config.as_deref())?;
+        let path = key_file(args.key_file, provider.key_file)?;
         let identity = p2p_iroh::Identity::load(&path)?;
         if let Some(missing) = args.service.iter().find(|name| !shares.iter().any(|share| share.name == **name))
             && !shares.is_empty()
@@ -77,10 +80,51 @@ mod made {
         Ok(())
     }
 
+    /// Writes beside the key that tickets count for nothing any more; a daemon that has the key looks there.
+    fn revoke(args: RevokeArgs, console: Console) -> Result<(), Error> {
+        let (provider, _) = settings(args.config.as_deref())?;
+        let path = key_file(args.key_file, provider.key_file)?;
+        let mint = Mint::from_secret(&p2p_iroh::Identity::load(&path)?.to_bytes());
+        // All of them are looked at before any is revoked.
+        let ids: Vec<_> = args.tickets.iter().map(|text| id(text, &mint, &path)).collect::<Result<_, _>>()?;
+        let revoked = Revoked::open(Some(super::super::beside(&path, super::super::REVOKED)))?;
+        for id in ids {
+            revoked.revoke(id)?;
+            console.line(format_args!("Ticket {id} is revoked."));
+        }
+        console
+            .line("It lets nobody in any more. A daemon that runs with this key ends what is open by it within 2 s.");
+        console.line("`p2pd share` and `p2pd up` print a new one at their next start, if it was theirs.");
+        Ok(())
+    }
+
+    /// What a ticket is called, if it was made with this key.
+    fn id(text: &str, mint: &Mint, key_file: &Path) -> Result<TokenId, Error> {
+        let refused = |problem: String| Error::Unsupported { command: "ticket revoke", problem };
+        if let Ok(id) = text.parse::<TokenId>() {
+            return Ok(id);
+        }
+        let ticket: Ticket = text.parse()?;
+        let token = Token::from_ticket(&ticket).ok_or_else(|| {
+            refused("was given a ticket that is no right to anything, so nothing ends with it".into())
+        })?;
+        match (mint.check(&token, SystemTime::now()), token.terms()) {
+            (Ok(terms), _) | (Err(Rejected::Expired { .. }), Some(terms)) => Ok(terms.id),
+            _ => Err(refused(format!(
+                "was given a ticket that was not made with the key in {}: name the right one with --key-file",
+                key_file.display()
+            ))),
+        }
+    }
+
+    fn key_file(flag: Option<PathBuf>, configured: Option<PathBuf>) -> Result<PathBuf, Error> {
+        flag.or(configured).map_or_else(crate::config::default_key_file, Ok)
+    }
+
     /// What the configuration says, if there is one.
-    fn settings(args: &TicketArgs) -> Result<(ProviderConfig, Vec<ShareRule>), Error> {
-        let path = match &args.config {
-            Some(path) => Some(path.clone()),
+    fn settings(config: Option<&Path>) -> Result<(ProviderConfig, Vec<ShareRule>), Error> {
+        let path = match config {
+            Some(path) => Some(path.to_owned()),
             None => default_config_file().ok().filter(|path| path.exists()),
         };
         match path {

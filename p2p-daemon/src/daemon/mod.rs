@@ -6,7 +6,8 @@
 //!
 //! # Map
 //! - `apply`: from one set of rules to another. `active`: the rules at work.
-//! - `peers`: connections. `events`: the last things that happened. `status`: all of it as plain data.
+//! - `peers`: connections. `events`: the last things that happened. `status`: all of it as plain data. `revoked`: what
+//!   ends with a ticket.
 //!
 //! # Bounds
 //! 256 connections that peers dialled, [`STREAMS_TOTAL_MAX`] streams in both directions
@@ -16,6 +17,7 @@ mod active;
 mod apply;
 mod events;
 mod peers;
+mod revoked;
 mod status;
 
 use std::{
@@ -85,7 +87,7 @@ impl Daemon {
     pub fn start(stack: &Stack, access: Access, shutdown: Shutdown) -> Self {
         let export = stack.export.clone();
         let strangers = Meter::new(export.recorder(), "none", None);
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             provider: stack.provider.clone(),
             export,
             access,
@@ -101,7 +103,16 @@ impl Daemon {
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
             since: SystemTime::now(),
-        }))
+        });
+        // Whether there is an admin interface or not: what is counted is counted.
+        let (upkeep, ending) = (inner.export.upkeep(), inner.abort.clone());
+        inner.tasks.spawn(async move {
+            ending.run_until_cancelled_owned(upkeep).await;
+        });
+        if inner.access.revoked().has_file() {
+            inner.tasks.spawn(revoked::end_what_is_open(Arc::downgrade(&inner), inner.abort.clone()));
+        }
+        Self(inner)
     }
 
     /// Makes `rules` the ones that hold. Streams that are open go on by the rule they began with; rules that stay the same
@@ -172,7 +183,8 @@ impl Daemon {
     pub fn ticket(&self) -> Ticket {
         let shares = self.0.active.read().rules.shares.clone();
         let for_tickets: Vec<_> = shares.iter().filter(|share| share.allow.ticket).collect();
-        let token = self.0.access.mint().standing(for_tickets.iter().map(|share| share.name.clone()).collect());
+        let services: Vec<_> = for_tickets.iter().map(|share| share.name.clone()).collect();
+        let token = self.0.access.standing(&services);
         let offers: Vec<_> = shares.iter().map(Offer::of).collect();
         let ticket = Offer::into_ticket(Ticket::new(self.addr()), &offers);
         if for_tickets.is_empty() { ticket } else { token.into_ticket(ticket) }

@@ -30,6 +30,8 @@ mod prometheus;
 mod relay;
 #[cfg(feature = "p2p-iroh")]
 mod service;
+#[cfg(feature = "p2p-iroh")]
+mod ticket;
 #[cfg(any(feature = "p2p-iroh", target_os = "linux"))]
 mod tool;
 #[cfg(all(feature = "p2p-iroh", unix))]

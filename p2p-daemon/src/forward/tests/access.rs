@@ -125,9 +125,9 @@ async fn whoever_may_use_nothing_is_refused_in_the_same_words_whatever_was_shown
     for (who, token) in [
         ("nothing", None),
         ("expired", Some(scene.mint().mint(open(), Some(past), false))),
-        ("forged", Some(Mint::random().standing(open()))),
+        ("forged", Some(Mint::random().standing(open(), 0))),
         ("used", Some(once)),
-        ("other", Some(scene.mint().standing(vec![name("mail")]))),
+        ("other", Some(scene.mint().standing(vec![name("mail")], 0))),
     ] {
         let peer = Peer::new(&scene.network, who);
         words.push(scene.refused(&peer, scene.with(token), "open").await);
