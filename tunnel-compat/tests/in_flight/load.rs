@@ -131,16 +131,25 @@ impl Shared {
                 Kind::WebSocket => self.websocket(&client).await,
             };
             self.in_flight.fetch_sub(1, SeqCst);
-            let mut outcome = self.outcome.lock();
-            match (done, kind) {
-                (Err(why), _) => outcome
-                    .failures
-                    .push(format!("{kind:?} of {client} in phase {}: {why}", self.router.policy().phase)),
-                (Ok(()), Kind::Once) => outcome.once += 1,
-                (Ok(()), Kind::Bulk) => outcome.bulks += 1,
-                (Ok(()), Kind::Stream) => outcome.streams += 1,
-                (Ok(()), Kind::WebSocket) => outcome.websockets += 1,
+            let failed = done.is_err();
+            self.note(done, kind, &client);
+            if failed {
+                // An app that is turned away at once tries again, but not within the same instant for ever.
+                self.runtime.sleep(self.pace.beat).await;
             }
+        }
+    }
+
+    fn note(&self, done: Result<(), String>, kind: Kind, client: &ClientId) {
+        let mut outcome = self.outcome.lock();
+        match (done, kind) {
+            (Err(why), _) => {
+                outcome.failures.push(format!("{kind:?} of {client} in phase {}: {why}", self.router.policy().phase));
+            }
+            (Ok(()), Kind::Once) => outcome.once += 1,
+            (Ok(()), Kind::Bulk) => outcome.bulks += 1,
+            (Ok(()), Kind::Stream) => outcome.streams += 1,
+            (Ok(()), Kind::WebSocket) => outcome.websockets += 1,
         }
     }
 
