@@ -60,23 +60,29 @@ impl Soak {
         let start = Instant::now();
         let round = Duration::from_secs(self.round);
         let rounds = self.seconds / self.round;
-        let mut connections = 0;
+        let (mut connections, mut failed) = (0, 0);
         let mut samples = Vec::new();
         for number in 1..=rounds {
             let end = start + round * number as u32;
             let mut visitors = tokio::task::JoinSet::new();
             for visit in visits.iter().cloned() {
                 visitors.spawn(async move {
-                    let mut count = 0_u64;
+                    let (mut count, mut failures) = (0_u64, Vec::new());
                     while Instant::now() + REST < end {
-                        visit().await?;
-                        count += 1;
+                        match visit().await {
+                            Ok(()) => count += 1,
+                            Err(error) => failures.push(error.to_string()),
+                        }
                     }
-                    Ok::<_, Error>(count)
+                    (count, failures)
                 });
             }
             while let Some(visitor) = visitors.join_next().await {
-                connections += visitor??;
+                let (count, failures) = visitor?;
+                connections += count;
+                failed += failures.len();
+                // A busy machine alone may let a dial take too long.
+                failures.iter().for_each(|failure| println!("a visit failed: {failure}"));
             }
             // What is measured is what a rest leaves.
             tokio::time::sleep(REST.max(end.saturating_duration_since(Instant::now()))).await;
@@ -89,7 +95,7 @@ impl Soak {
             samples.push(sample);
         }
         println!(
-            "{:?}: {} peers, {connections} connections, {} bytes each, there and back, {} s",
+            "{:?}: {} peers, {connections} connections, {failed} more failed, {} bytes each, there and back, {} s",
             self.which, self.peers, self.bytes, self.seconds
         );
         let settled = &samples[samples.len() / 5..];
