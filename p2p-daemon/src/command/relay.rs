@@ -1,6 +1,6 @@
 //! `p2pd relay`.
 
-use std::{fs, num::NonZeroU32, path::Path};
+use std::{fs, net::Ipv6Addr, num::NonZeroU32, path::Path};
 
 use super::on_signals;
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
 };
 
 pub(super) async fn relay(args: RelayArgs, console: Console) -> Result<(), Error> {
+    require_usable_name(&args)?;
     let access = access(&args)?;
     let certificate = certificate(&args)?;
     let shutdown = on_signals(std::time::Duration::ZERO, console)?;
@@ -40,6 +41,20 @@ pub(super) async fn relay(args: RelayArgs, console: Console) -> Result<(), Error
     };
     relay.end().await;
     failed.map_or(Ok(()), Err)
+}
+
+/// Refuses a name by which no peer could use the relay: iroh 1.4.1 connects to none at `https://[IPv6]`.
+fn require_usable_name(args: &RelayArgs) -> Result<(), Error> {
+    let name = args.self_signed.as_deref().unwrap_or_default();
+    match name.trim_matches(['[', ']']).parse::<Ipv6Addr>() {
+        Ok(addr) => Err(Error::Unsupported {
+            command: "relay",
+            problem: format!(
+                "cannot be called {addr} by its peers, which connect to no relay that an IPv6 address names: give                  --self-signed a host name that stands for the address in DNS or in the peers' hosts files, or an IPv4 address"
+            ),
+        }),
+        Err(_) => Ok(()),
+    }
 }
 
 fn access(args: &RelayArgs) -> Result<RelayAccess, Error> {
@@ -79,7 +94,6 @@ fn certificate(args: &RelayArgs) -> Result<Certificate, Error> {
 /// What peers need to know.
 fn settings(args: &RelayArgs, port: u16) -> String {
     let host = args.self_signed.as_deref().unwrap_or("NAME");
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
     let mut settings = format!("P2P_RELAY_SERVERS=https://{host}{port}");
     if let Some(path) = &args.ca_out {

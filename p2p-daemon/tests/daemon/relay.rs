@@ -50,6 +50,13 @@ fn a_relay_that_could_not_work_is_refused() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("empty"), "").unwrap();
     let (ca, empty, nowhere) = (path("ca.pem"), path("empty"), path("nowhere"));
+    for name in ["::1", "[2001:db8::1]"] {
+        let (code, stdout, stderr) =
+            run(&[&["relay", "--self-signed", name, "--ca-out", &ca, "--open"], &ANY[..]].concat(), &[]);
+        assert!(code == Some(2) && stdout.is_empty(), "{stdout}{stderr}");
+        assert!(stderr.contains("IPv6") && stderr.contains("host name"), "{stderr}");
+        assert!(!std::path::Path::new(&ca).exists(), "nothing was made for it");
+    }
     let made = ["relay", "--self-signed", "127.0.0.1", "--ca-out", &ca];
     for (more, parts) in [
         (&[][..], &["--token-file", "--open"][..]),
