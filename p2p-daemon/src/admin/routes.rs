@@ -89,7 +89,8 @@ impl Routes {
     async fn act(&self, path: &str) -> Response<Full<Bytes>> {
         let Some(action) = self.controls.at(path) else {
             return match path {
-                "/reload" | "/drain" => respond(StatusCode::CONFLICT, TEXT, "this command has no configuration file\n"),
+                "/reload" => respond(StatusCode::CONFLICT, TEXT, NO_RELOAD),
+                "/drain" => respond(StatusCode::CONFLICT, TEXT, NO_DRAIN),
                 _ => not_allowed("GET, HEAD"),
             };
         };
@@ -168,6 +169,12 @@ pub(super) fn respond(status: StatusCode, content_type: &'static str, body: impl
         .body(Full::new(body.into()))
         .expect("constant headers are valid")
 }
+
+const NO_RELOAD: &str =
+    "there is no configuration file to read again: this runs by its arguments, as `p2pd up` does not\n";
+
+const NO_DRAIN: &str =
+    "this cannot be drained from here: it ends with the program that it is a part of, as in `p2pd demo`\n";
 
 const PATHS: &str = "there are /, /status.json, /metrics, /livez, /readyz, /migration, and by POST /reload, /drain and what is below /migration\n";
 

@@ -92,7 +92,7 @@ pub(crate) fn until(addr: SocketAddr, wanted: impl Fn(&str) -> bool) -> String {
 }
 
 /// `POST`s to a path: status line and body.
-fn post(addr: SocketAddr, path: &str, header: &str) -> (String, String) {
+pub(crate) fn post(addr: SocketAddr, path: &str, header: &str) -> (String, String) {
     let mut tcp = TcpStream::connect(addr).unwrap();
     write!(tcp, "POST {path} HTTP/1.1\r\nHost: {addr}\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n")
         .unwrap();

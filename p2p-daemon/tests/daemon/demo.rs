@@ -75,7 +75,7 @@ fn over_a_tunnel_server_a_download_survives_its_end() {
 #[test]
 fn with_stay_it_prints_urls_that_answer_until_it_is_interrupted() {
     use crate::{
-        admin::until,
+        admin::{post, until},
         process::{P2pd, addr_in},
         service::get,
     };
@@ -86,6 +86,11 @@ fn with_stay_it_prints_urls_that_answer_until_it_is_interrupted() {
     assert_eq!(get(addr_in(&demo.says("/metrics")), "/readyz").0, "HTTP/1.1 200 OK");
     // By the relay at first, and soon directly.
     until(addr_in(&demo.says("bob       http://")), |metrics| metrics.contains("p2p_connections{path=\"direct\"} 1"));
+    // Each says what is not there.
+    for (path, part) in [("/drain", "cannot be drained"), ("/reload", "no configuration file")] {
+        let (status, said) = post(addr_in(&demo.says("bob       http://")), path, "");
+        assert!(status.contains("409") && said.contains(part), "{status} {said}");
+    }
     demo.signal("INT");
     assert_eq!(demo.ends().code(), Some(0), "{}", demo.stderr.text());
 }
