@@ -78,7 +78,7 @@ impl<T: Transport> P2PConnection for Connection<T> {
             if !outbound.has_room() {
                 return Err(TrySendError::Full(message));
             }
-            outbound.push(message, || core.runtime.now(), || core.driver_waker())
+            outbound.push(message, || core.runtime.now(), &core.message_waker)
         };
         if then == Then::WakeDriver {
             core.wake_driver();

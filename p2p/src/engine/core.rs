@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::{
+    asked::{self, Asked},
     hub::Hub,
     inbound::Inbound,
     outbound::Outbound,
@@ -34,6 +35,8 @@ pub(crate) struct Core<T: Transport> {
     pub(crate) outbound: Mutex<Outbound<T::Send>>,
     pub(crate) inbound: Mutex<Inbound<T::Recv>>,
     pub(crate) readers: Arc<Readers>,
+    /// Wakes the driver for messages: the waker of whoever writes them.
+    pub(crate) message_waker: Waker,
     pub(crate) session: Mutex<Session>,
     pub(crate) state: WatchSender<ConnectionState>,
     pub(crate) counters: Counters,
@@ -92,6 +95,7 @@ impl<T: Transport> Core<T> {
             finished_streams: Mutex::new(Some(Vec::new())),
             closed: Mutex::new(None),
             bereaved: Mutex::default(),
+            message_waker: asked::waker(&readers, Asked::MESSAGES),
             readers,
             transport,
             runtime,
@@ -101,14 +105,9 @@ impl<T: Transport> Core<T> {
         })
     }
 
-    /// Lets the driver run.
+    /// Lets the driver look at the messages.
     pub(crate) fn wake_driver(&self) {
         self.readers.wake_driver();
-    }
-
-    /// The waker of the driver, for writes made on its behalf.
-    pub(crate) fn driver_waker(&self) -> Waker {
-        self.readers.driver().unwrap_or_else(|| Waker::noop().clone())
     }
 
     /// What this connection has counted and measured.

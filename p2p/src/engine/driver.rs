@@ -4,13 +4,17 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
-use super::{core::Core, stream::Finished};
+use super::{
+    asked::{self, Asked},
+    core::Core,
+    stream::Finished,
+};
 use crate::{
     BoxFuture, CloseReason, ConnectionState, Path, RecvHalf, SendHalf, Timer, Transport, TransportClosed, Watch,
     protocol::{Violation, close, control::ControlReader, session::Event},
@@ -23,6 +27,8 @@ pub(super) struct Driver<T: Transport> {
     timer: Box<dyn Timer>,
     ended: BoxFuture<'static, TransportClosed>,
     path: NextPath,
+    /// What `ended` and `path` wake.
+    transport_waker: Waker,
     /// Bounded by the streams that may be open: each holds its permit.
     delivering: FuturesUnordered<Finished<T::Send>>,
 }
@@ -30,6 +36,7 @@ pub(super) struct Driver<T: Transport> {
 struct ControlStream<T: Transport> {
     send: T::Send,
     recv: T::Recv,
+    recv_waker: Waker,
     reader: ControlReader,
     /// What is being written. More stays in the session, which bounds it.
     outgoing: Bytes,
@@ -50,23 +57,31 @@ impl<T: Transport> Driver<T> {
             Box::pin(async move { core.transport.closed().await })
         };
         let path = next_path(core.transport.path());
-        let control = ControlStream { send, recv, reader, outgoing: Bytes::new() };
-        Self { core, control, timer, ended, path, delivering: FuturesUnordered::new() }
+        let recv_waker = asked::waker(&core.readers, Asked::CONTROL);
+        let transport_waker = asked::waker(&core.readers, Asked::TRANSPORT);
+        let control = ControlStream { send, recv, recv_waker, reader, outgoing: Bytes::new() };
+        Self { core, control, timer, ended, path, transport_waker, delivering: FuturesUnordered::new() }
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) -> Result<(), Violation> {
-        self.follow_path(cx);
-        self.read_control(cx)?;
-        self.read_messages()?;
-        self.write_messages(cx);
-        self.finish(cx);
+    /// Does what it was asked for. The clock and the control stream's writing end are looked at each time.
+    fn drive(&mut self, asked: Asked, cx: &mut Context<'_>) -> Result<(), Violation> {
+        if asked.includes(Asked::TRANSPORT) {
+            self.follow_path();
+        }
+        let told = asked.includes(Asked::CONTROL) && self.read_control()?;
+        if told || asked.includes(Asked::MESSAGES) || self.core.readers.is_readable() {
+            self.read_messages()?;
+            self.write_messages();
+            self.finish();
+        }
         self.watch_clock(cx);
         self.write_control(cx);
         Ok(())
     }
 
-    fn follow_path(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(changed) = self.path.as_mut().poll(cx) {
+    fn follow_path(&mut self) {
+        let mut cx = Context::from_waker(&self.transport_waker);
+        while let Poll::Ready(changed) = self.path.as_mut().poll(&mut cx) {
             let Some((path, watch)) = changed else {
                 self.path = Box::pin(std::future::pending());
                 return;
@@ -82,20 +97,24 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn read_control(&mut self, cx: &mut Context<'_>) -> Result<(), Violation> {
+    /// Says whether the peer told anything beyond that it lives.
+    fn read_control(&mut self) -> Result<bool, Violation> {
+        let mut told = false;
         for _ in 0..CONTROL_READS_MAX {
             while let Some(frame) = self.control.reader.poll_frame()? {
                 let event = self.core.session.lock().handle_frame(self.core.runtime.now(), frame)?;
+                told |= event.is_some();
                 event.into_iter().for_each(|event| self.handle(event));
             }
-            match self.control.recv.poll_read(cx, CONTROL_READ_BYTES) {
-                Poll::Ready(Ok(Some(bytes))) => self.control.reader.push(&bytes),
+            let ControlStream { recv, recv_waker, reader, .. } = &mut self.control;
+            match recv.poll_read(&mut Context::from_waker(recv_waker), CONTROL_READ_BYTES) {
+                Poll::Ready(Ok(Some(bytes))) => reader.push(&bytes),
                 Poll::Ready(Ok(None)) => return Err(Violation::new("the control stream ended before the connection")),
-                Poll::Ready(Err(_)) | Poll::Pending => return Ok(()),
+                Poll::Ready(Err(_)) | Poll::Pending => return Ok(told),
             }
         }
-        cx.waker().wake_by_ref();
-        Ok(())
+        self.control.recv_waker.wake_by_ref();
+        Ok(told)
     }
 
     fn handle(&self, event: Event) {
@@ -125,21 +144,24 @@ impl<T: Transport> Driver<T> {
         self.core.session.lock().handle_received(arrived)
     }
 
-    fn write_messages(&self, cx: &mut Context<'_>) {
-        let senders = self.core.outbound.lock().drive(cx, || self.core.runtime.now());
+    fn write_messages(&self) {
+        let mut cx = Context::from_waker(&self.core.message_waker);
+        let senders = self.core.outbound.lock().drive(&mut cx, || self.core.runtime.now());
         senders.into_values().for_each(Waker::wake);
     }
 
-    fn deliver_streams(&mut self, cx: &mut Context<'_>) {
+    fn deliver_streams(&mut self) {
         self.delivering.extend(self.core.finished_streams.lock().iter_mut().flat_map(std::mem::take));
-        while let Poll::Ready(Some(())) = self.delivering.poll_next_unpin(cx) {}
+        let mut cx = Context::from_waker(&self.core.message_waker);
+        // It looks for what woke it even when it holds nothing.
+        while !self.delivering.is_empty() && self.delivering.poll_next_unpin(&mut cx).is_ready() {}
     }
 
     /// Announces this side's finish when its streams have arrived, and closes when both sides are done.
-    fn finish(&mut self, cx: &mut Context<'_>) {
+    fn finish(&mut self) {
         // Asked before the streams are looked at: those that were finished before the connection are among them.
         let messages = self.core.outbound.lock().messages_at_finish();
-        self.deliver_streams(cx);
+        self.deliver_streams();
         let mut session = self.core.session.lock();
         if let Some(messages) = messages
             && self.delivering.is_empty()
@@ -195,14 +217,18 @@ impl<T: Transport> Future for Driver<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.core.readers.set_driver(cx.waker());
-        if let Err(violation) = this.drive(cx) {
+        let asked = this.core.readers.asked().take_all();
+        if let Err(violation) = this.drive(asked, cx) {
             this.core.close_for(violation);
         }
-        if let Poll::Ready(how) = this.ended.as_mut().poll(cx) {
-            this.core.transport_closed(how, this.delivering.is_empty());
-            return Poll::Ready(());
+        // What was done just now may have ended the transport.
+        let asked_since = this.core.readers.asked().take(Asked::TRANSPORT);
+        if !asked.includes(Asked::TRANSPORT) && !asked_since.includes(Asked::TRANSPORT) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        let how = ready!(this.ended.as_mut().poll(&mut Context::from_waker(&this.transport_waker)));
+        this.core.transport_closed(how, this.delivering.is_empty());
+        Poll::Ready(())
     }
 }
 

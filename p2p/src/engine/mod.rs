@@ -9,8 +9,9 @@
 //! writes. `recv` reads the message stream itself, through `inbound`; while nobody is in `recv` the driver reads, up to a
 //! bound. The driver, one task per connection, also owns the control stream with its keepalives, timers and finish.
 //! `core` is what they share: the close reason that is set once, the state, the counters. `readers` is how transports
-//! wake whoever reads.
+//! wake whoever reads, `asked` what the driver was woken for.
 
+mod asked;
 mod connection;
 mod core;
 mod driver;

@@ -104,13 +104,9 @@ impl<S: SendHalf> Outbound<S> {
         if self.senders.remove(key) || !self.has_room() { None } else { self.senders.take_one() }
     }
 
-    /// Takes a message; the caller has made sure that there is room. `now` and `driver` are asked for only when needed.
-    pub(crate) fn push(
-        &mut self,
-        message: Bytes,
-        now: impl FnOnce() -> Instant,
-        driver: impl FnOnce() -> Waker,
-    ) -> Then {
+    /// Takes a message; the caller has made sure that there is room. `now` is asked for only when needed, and `driver` wakes
+    /// the driver.
+    pub(crate) fn push(&mut self, message: Bytes, now: impl FnOnce() -> Instant, driver: &Waker) -> Then {
         self.messages += 1;
         self.message_bytes += message.len() as u64;
         self.encoder.push(message);
@@ -123,7 +119,7 @@ impl<S: SendHalf> Outbound<S> {
             return Then::WakeDriver;
         }
         self.last_write = now;
-        self.write(&mut Context::from_waker(&driver()));
+        self.write(&mut Context::from_waker(driver));
         Then::Nothing
     }
 

@@ -10,7 +10,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::waiters::{Waiters, wake_all};
+use super::{
+    asked::{Asked, AskedSoFar},
+    waiters::{Waiters, wake_all},
+};
 
 /// The message stream's reading half is polled with this as its waker, by whoever polls it.
 ///
@@ -23,6 +26,8 @@ pub(crate) struct Readers {
     /// Whether there are any, so that a burst of messages does not take their lock for each.
     receiving: AtomicBool,
     driver: Mutex<Option<Waker>>,
+    /// What the driver is to look at when it runs.
+    asked: AskedSoFar,
     /// Whether the stream may hold anything: it was woken, or gave something, since it was last found empty.
     readable: AtomicBool,
 }
@@ -33,6 +38,7 @@ impl Default for Readers {
             receivers: Mutex::default(),
             receiving: AtomicBool::new(false),
             driver: Mutex::default(),
+            asked: AskedSoFar::default(),
             readable: AtomicBool::new(true),
         }
     }
@@ -82,14 +88,21 @@ impl Readers {
         }
     }
 
-    /// Lets the driver run.
+    /// Lets the driver look at the messages.
     pub(crate) fn wake_driver(&self) {
-        self.driver().into_iter().for_each(Waker::wake);
+        self.ask_driver(Asked::MESSAGES);
     }
 
-    /// How to wake the driver, once it has run.
-    pub(crate) fn driver(&self) -> Option<Waker> {
-        self.driver.lock().clone()
+    /// Lets the driver look at something.
+    pub(crate) fn ask_driver(&self, what: Asked) {
+        self.asked.add(what);
+        let driver = self.driver.lock().clone();
+        driver.into_iter().for_each(Waker::wake);
+    }
+
+    /// What the driver was asked to look at, for the driver, which says [who it is](Self::set_driver) first.
+    pub(crate) const fn asked(&self) -> &AskedSoFar {
+        &self.asked
     }
 
     /// Remembers how to wake the driver.
