@@ -1,6 +1,6 @@
 //! Values by key, where a key of a removed value finds nothing.
 
-use std::{fmt, marker::PhantomData};
+use std::{cmp::Ordering, fmt, marker::PhantomData};
 
 /// Finds one value in a [`Slab`], as long as it is there.
 pub(crate) struct Key<T> {
@@ -86,6 +86,21 @@ impl<T> Copy for Key<T> {}
 impl<T> PartialEq for Key<T> {
     fn eq(&self, other: &Self) -> bool {
         (self.index, self.generation) == (other.index, other.generation)
+    }
+}
+
+impl<T> Eq for Key<T> {}
+
+/// Among equals in a heap; the order means nothing.
+impl<T> Ord for Key<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.index, self.generation).cmp(&(other.index, other.generation))
+    }
+}
+
+impl<T> PartialOrd for Key<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

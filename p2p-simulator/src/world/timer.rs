@@ -1,9 +1,10 @@
 //! Timers that can be set again and cancelled without leaving anything behind.
 //!
-//! A cancelled timer must not be there any more: if it were, it would still move virtual time to its deadline. So the
-//! heap knows where each timer stands and takes it out.
+//! A timer that is set again leaves its old entry in the heap, to be dropped when it comes to the top; so entries know nothing of
+//! their place, and sifting touches the heap alone, not thousands of timers all over the memory. An entry that means nothing never
+//! stands at the top: if it did, a cancelled timer would still move virtual time to its deadline.
 
-use std::task::Waker;
+use std::{cmp::Reverse, collections::BinaryHeap, task::Waker};
 
 use super::slab::{Key, Slab};
 
@@ -28,14 +29,12 @@ pub(crate) enum TimerOf {
 /// One timer.
 pub(crate) struct Timer {
     pub(super) of: TimerOf,
-    /// When, and the tie among equal times. Meaningful while it stands in the heap.
-    due: (u64, u64),
+    /// When, and the tie among equal times, if it is set. The tie is nobody else's, so it tells its entry in the heap.
+    due: Option<(u64, u64)>,
     /// What it was set to by its peer's own clock.
     pub(super) deadline: u64,
     /// The record of what was handled when it was set.
     pub(super) cause: u64,
-    /// Where it stands in the heap, if it is set.
-    place: Option<u32>,
     pub(super) fired: bool,
     pub(super) waker: Option<Waker>,
 }
@@ -43,87 +42,79 @@ pub(crate) struct Timer {
 /// All timers, the earliest first.
 pub(crate) struct Timers {
     all: Slab<Timer>,
-    /// A binary heap by `due`.
-    heap: Vec<TimerKey>,
+    /// Time, tie, timer.
+    heap: BinaryHeap<Reverse<(u64, u64, TimerKey)>>,
+    /// Entries of `heap` that mean nothing any more: at most as many as others, and [`STALE_MAX`].
+    stale: usize,
 }
+
+/// Entries without a meaning that are never worth looking for.
+const STALE_MAX: usize = 64;
 
 impl Timers {
     pub(super) const fn new() -> Self {
-        Self { all: Slab::new(), heap: Vec::new() }
+        Self { all: Slab::new(), heap: BinaryHeap::new(), stale: 0 }
     }
 
     /// A timer that is not set.
     pub(super) fn create(&mut self, of: TimerOf) -> TimerKey {
-        self.all.insert(Timer { of, due: (0, 0), deadline: 0, cause: 0, place: None, fired: false, waker: None })
+        self.all.insert(Timer { of, due: None, deadline: 0, cause: 0, fired: false, waker: None })
     }
 
     pub(super) fn get_mut(&mut self, key: TimerKey) -> Option<&mut Timer> {
         self.all.get_mut(key)
     }
 
-    /// Sets the timer, wherever it was before. Does nothing for one that is removed.
+    /// Sets the timer, whatever it was set to before. `tie` was never used before. Does nothing for a timer that is removed.
     pub(super) fn set(&mut self, key: TimerKey, at: u64, tie: u64) {
         let Some(timer) = self.all.get_mut(key) else {
             return;
         };
-        timer.due = (at, tie);
         timer.fired = false;
-        let place = match timer.place {
-            Some(place) => place as usize,
-            None => {
-                self.heap.push(key);
-                self.heap.len() - 1
-            }
-        };
-        let place = self.rise(place);
-        self.sink(place);
+        let before = timer.due.replace((at, tie));
+        self.heap.push(Reverse((at, tie, key)));
+        self.forget(before);
     }
 
-    /// Takes the timer out of the heap.
+    /// Makes the timer one that is not set.
     pub(super) fn unset(&mut self, key: TimerKey) {
         let Some(timer) = self.all.get_mut(key) else {
             return;
         };
         timer.fired = false;
-        let Some(place) = timer.place.take() else {
-            return;
-        };
-        let place = place as usize;
-        self.heap.swap_remove(place);
-        if place < self.heap.len() {
-            let place = self.rise(place);
-            self.sink(place);
-        }
+        let before = timer.due.take();
+        self.forget(before);
     }
 
     /// Removes the timer and returns whom it would have woken.
     pub(super) fn remove(&mut self, key: TimerKey) -> Option<Waker> {
-        self.unset(key);
-        self.all.remove(key)?.waker
+        let timer = self.all.remove(key)?;
+        self.forget(timer.due);
+        timer.waker
     }
 
     /// When that timer is due, if it is set and did not fire.
     pub(super) fn due_at(&self, key: TimerKey) -> Option<u64> {
-        let timer = self.all.get(key)?;
-        timer.place.map(|_| timer.due.0)
+        self.all.get(key)?.due.map(|(at, _)| at)
     }
 
     /// When the earliest timer is due, and its tie.
     pub(super) fn next(&self) -> Option<(u64, u64)> {
-        self.heap.first().map(|&key| self.due(key))
+        self.heap.peek().map(|Reverse((at, tie, _))| (*at, *tie))
     }
 
-    /// Takes the earliest timer out of the heap and marks it fired.
+    /// Takes the earliest timer and marks it fired.
     pub(super) fn pop(&mut self) -> Option<TimerKey> {
-        let &key = self.heap.first()?;
-        self.unset(key);
-        self.all.get_mut(key).expect("what stands in the heap exists").fired = true;
+        let Reverse((_, _, key)) = self.heap.pop()?;
+        let timer = self.all.get_mut(key).expect("what stands at the top exists");
+        (timer.due, timer.fired) = (None, true);
+        self.drop_stale();
         Some(key)
     }
 
     /// The timers of that life that are set, with their deadlines.
     pub(super) fn set_of(&self, life: super::life::Life) -> Vec<(TimerKey, u64)> {
-        let is_set = |timer: &Timer| matches!(timer.of, TimerOf::Task(of) if of == life) && timer.place.is_some();
+        let is_set = |timer: &Timer| matches!(timer.of, TimerOf::Task(of) if of == life) && timer.due.is_some();
         let deadline = |key| self.all.get(key).expect("just found").deadline;
         self.all.keys_where(is_set).into_iter().map(|key| (key, deadline(key))).collect()
     }
@@ -141,48 +132,32 @@ impl Timers {
         self.all.len()
     }
 
-    fn due(&self, key: TimerKey) -> (u64, u64) {
-        self.all.get(key).expect("what stands in the heap exists").due
-    }
-
-    fn rise(&mut self, mut place: usize) -> usize {
-        while place > 0 {
-            let parent = (place - 1) / 2;
-            if self.due(self.heap[parent]) <= self.due(self.heap[place]) {
-                break;
-            }
-            self.heap.swap(parent, place);
-            self.note(place);
-            place = parent;
+    /// An entry means nothing any more, if there was one.
+    fn forget(&mut self, entry: Option<(u64, u64)>) {
+        if entry.is_none() {
+            return;
         }
-        self.note(place);
-        place
-    }
-
-    fn sink(&mut self, mut place: usize) {
-        loop {
-            let earlier = |heap: &Self, a: usize, b: usize| {
-                b < heap.heap.len() && heap.due(heap.heap[b]) < heap.due(heap.heap[a])
-            };
-            let mut least = place;
-            for child in [2 * place + 1, 2 * place + 2] {
-                if earlier(self, least, child) {
-                    least = child;
-                }
-            }
-            if least == place {
-                return self.note(place);
-            }
-            self.heap.swap(place, least);
-            self.note(place);
-            place = least;
+        self.stale += 1;
+        self.drop_stale();
+        if self.stale > STALE_MAX && self.stale > self.heap.len() / 2 {
+            let all = &self.all;
+            self.heap.retain(|Reverse(entry)| is_current(all, entry));
+            self.stale = 0;
         }
     }
 
-    fn note(&mut self, place: usize) {
-        let key = self.heap[place];
-        self.all.get_mut(key).expect("what stands in the heap exists").place = Some(place as u32);
+    /// Clears the top of what means nothing.
+    fn drop_stale(&mut self) {
+        while self.stale > 0 && self.heap.peek().is_some_and(|Reverse(entry)| !is_current(&self.all, entry)) {
+            self.heap.pop();
+            self.stale -= 1;
+        }
     }
+}
+
+/// Whether that is what the timer is set to.
+fn is_current(all: &Slab<Timer>, &(at, tie, key): &(u64, u64, TimerKey)) -> bool {
+    all.get(key).is_some_and(|timer| timer.due == Some((at, tie)))
 }
 
 #[cfg(test)]
