@@ -192,7 +192,8 @@ impl Session {
 
     /// Bytes to write to the control stream, once.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        (!self.outgoing.is_empty()).then(|| self.outgoing.split().freeze())
+        // The buffer goes with it: an idle connection keeps none.
+        (!self.outgoing.is_empty()).then(|| std::mem::take(&mut self.outgoing).freeze())
     }
 
     /// The round trip as keepalives measure it, smoothed.
