@@ -69,13 +69,17 @@ pub(super) async fn recv(args: RecvArgs, console: Console) -> Result<(), Error> 
             };
             let done = console.green("Received");
             console.line(format_args!(
-                "{done} {} files, {}{before}; each has its BLAKE3.",
-                received.files,
+                "{done} {}, {}{before}; each has its BLAKE3.",
+                count(received.files),
                 HumanBytes(received.bytes)
             ));
             Ok(())
         })
         .await
+}
+
+fn count(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
 
 /// A bar where somebody watches, and a line for each file.
@@ -94,7 +98,7 @@ impl Told {
 
 impl Progress for Told {
     fn begin(&mut self, files: usize, bytes: u64) {
-        self.console.line(format_args!("Receiving {files} files, {}.", HumanBytes(bytes)));
+        self.console.line(format_args!("Receiving {}, {}.", count(files), HumanBytes(bytes)));
         if self.console.is_watched() {
             let style = ProgressStyle::with_template(TEMPLATE).expect("the template is well formed");
             self.bar = Some(ProgressBar::new(bytes).with_style(style.progress_chars("━╸ ")));

@@ -48,6 +48,16 @@ fn a_folder_arrives_whole_and_a_second_time_it_is_there_already() {
 }
 
 #[test]
+fn one_file_is_said_to_be_one() {
+    let from = folder();
+    let (_send, ticket) = send(&from.path().join("photos/2026/large"), &[]);
+    let to = tempfile::tempdir().unwrap();
+    let (code, stdout, stderr) = run(&["recv", &ticket, "--to", to.path().to_str().unwrap()], &[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("Receiving 1 file, ") && stdout.contains("Received 1 file, "), "{stdout}");
+}
+
+#[test]
 fn what_was_interrupted_goes_on_where_it_was() {
     let from = folder();
     let (_send, ticket) = send(&from.path().join("photos"), &["--bandwidth", "4 MB/s"]);
