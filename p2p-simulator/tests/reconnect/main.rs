@@ -2,5 +2,6 @@
 
 mod killable;
 mod lines;
+mod many;
 mod sweep;
 mod traffic;

@@ -48,6 +48,9 @@ const MUTANT_SEEDS: u64 = 20;
 /// Bytes that a connection keeps for a replay, but for one message and the least that each stream may have.
 const REPLAY_BYTES: usize = 256 * 1024;
 
+/// Entries of one part of a progress, by seed: what there is has room in a handshake, or goes on in parts behind it.
+const PART_ENTRIES: [Option<usize>; 4] = [None, Some(3), Some(3), Some(4)];
+
 /// By how much everything is faster than in the sweep.
 #[derive(Debug, Clone, Copy)]
 struct Pace(u32);
@@ -81,9 +84,13 @@ impl Pace {
             .with_buffer_bytes(32 * 1024)
     }
 
-    fn config(self, mutant: Option<Mutant>) -> ReconnectConfig {
+    fn config(self, seed: u64, mutant: Option<Mutant>) -> ReconnectConfig {
         let backoff = Backoff { initial_delay: self.millis(100), max_delay: self.millis(1000), ..Backoff::default() };
         let config = ReconnectConfig::default().with_backoff(backoff).with_replay_bytes_max(REPLAY_BYTES);
+        let config = match PART_ENTRIES[(seed / 2 % 4) as usize] {
+            Some(entries) => config.with_part_entries_max(entries),
+            None => config,
+        };
         match mutant {
             Some(mutant) => config.with_mutant(mutant),
             None => config,
@@ -101,14 +108,14 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(network: &Network, tunnel: &MemoryNetwork, pace: Pace, name: &str, mutant: Option<Mutant>) -> Self {
+    fn new(network: &Network, tunnel: &MemoryNetwork, config: ReconnectConfig, name: &str) -> Self {
         let direct = Killable::new(network.provider(name));
         let tunnel = Killable::new(tunnel.provider(name));
         // The first route lends its runtime to the layers, which live on when the peer crashes on the network.
         let routes = Routes::new([Route::new("tunnel", tunnel.clone()), Route::new("direct", direct.clone())]).unwrap();
         let handle = routes.handle();
         handle.set_preference("tunnel", 10).unwrap();
-        let stack = routes.with_reconnect(pace.config(mutant)).unwrap();
+        let stack = routes.with_reconnect(config).unwrap();
         Self { name: name.to_owned(), stack, routes: handle, direct, tunnel }
     }
 }
@@ -137,7 +144,7 @@ fn run(seed: u64, mutant: Option<Mutant>) -> Result<Totals, Failure> {
 
 async fn scenario(network: &Network, pace: Pace, seed: u64, mutant: Option<Mutant>) -> Totals {
     let tunnel = MemoryNetwork::with_runtime(network.provider("tunnel").runtime().clone()).without_datagrams();
-    let peer = |name: &str| Arc::new(Peer::new(network, &tunnel, pace, name, mutant));
+    let peer = |name: &str| Arc::new(Peer::new(network, &tunnel, pace.config(seed, mutant), name));
     let server = peer("server");
     let listener = server.stack.listen_with(ListenConfig::from(pace.terms())).await.unwrap();
     let mut clients = Vec::new();
@@ -300,6 +307,7 @@ fn sum(totals: impl Iterator<Item = ReconnectTotals>) -> ReconnectTotals {
         sum.losses_with_unacknowledged += one.losses_with_unacknowledged;
         sum.attempts += one.attempts;
         sum.resumed += one.resumed;
+        sum.progress_parts += one.progress_parts;
         sum.refused += one.refused;
         sum.given_up += one.given_up;
         sum.messages_replayed += one.messages_replayed;
@@ -350,6 +358,7 @@ fn everything_accepted_is_delivered_exactly_once_in_order() {
     assert!(totals.losses_with_unacknowledged > 0 && totals.resumed > 0, "{totals:?}");
     assert!(totals.bytes_replayed > 0 && totals.messages_replayed > 0, "{totals:?}");
     assert!(totals.duplicates_suppressed > 0, "{totals:?}");
+    assert!(totals.progress_parts > 0, "{totals:?}");
     assert!(lost_midway > 0, "no resume was lost in the middle of its handshake");
     assert!(crashes > 0 && elsewhere > 0, "{crashes} crashes, {elsewhere} on another path");
     assert!(changes > 0 && totals.moved > 0, "{changes} changes of routes, {} sessions moved", totals.moved);

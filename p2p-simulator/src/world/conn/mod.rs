@@ -90,7 +90,7 @@ pub(crate) struct End {
 }
 
 /// Streams that one end may have open.
-pub(crate) const STREAMS_MAX: u32 = 1024;
+pub(crate) const STREAMS_MAX: u32 = 8192;
 
 #[derive(Default, Clone, Copy)]
 pub(super) struct Stats {

@@ -8,25 +8,43 @@
 #[derive(Debug)]
 pub(super) struct Budget {
     bytes_max: usize,
+    /// Bytes that every queue may hold, however full the budget is, so that no queue waits for others.
+    floor: usize,
     used: usize,
     peak: usize,
 }
 
-/// Bytes that every queue may hold, however full the budget is, so that no queue waits for others.
-pub(super) const FLOOR_BYTES: usize = 16 * 1024;
+/// What every queue may hold, with up to 256 of them.
+const FLOOR_BYTES_MAX: usize = 16 * 1024;
+
+/// What every queue may hold, however many there are.
+const FLOOR_BYTES_MIN: usize = 1024;
+
+/// What queues may hold together by their floors; more of them hold less each, as they come.
+const FLOORS_BYTES: usize = 256 * FLOOR_BYTES_MAX;
 
 /// What an entry costs beside its payload, so that empty messages and single bytes are bounded too.
 pub(super) const ENTRY_BYTES: usize = size_of::<bytes::Bytes>();
 
 impl Budget {
     pub(super) const fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, used: 0, peak: 0 }
+        Self { bytes_max, floor: FLOOR_BYTES_MAX, used: 0, peak: 0 }
     }
 
     /// Bytes by which a queue that holds `held` may grow now.
     pub(super) fn allowance(&self, held: usize) -> usize {
         let free = self.bytes_max.saturating_sub(self.used);
-        (free.saturating_sub(held) / 2).max(FLOOR_BYTES.saturating_sub(held))
+        (free.saturating_sub(held) / 2).max(self.floor.saturating_sub(held))
+    }
+
+    /// So many streams are there.
+    pub(super) fn share_floor(&mut self, streams: usize) {
+        self.floor = (FLOORS_BYTES / streams.max(1)).clamp(FLOOR_BYTES_MIN, FLOOR_BYTES_MAX);
+    }
+
+    /// Whether a queue that holds the least it may finds room.
+    pub(super) const fn has_room(&self) -> bool {
+        self.bytes_max.saturating_sub(self.used) > FLOOR_BYTES_MIN
     }
 
     pub(super) const fn take(&mut self, bytes: usize) {
@@ -68,9 +86,26 @@ mod tests {
                 budget.take(more);
                 held += more;
             }
-            assert!(held >= FLOOR_BYTES, "queue {queue} holds {held} bytes");
+            assert!(held >= FLOOR_BYTES_MAX, "queue {queue} holds {held} bytes");
             assert!(queue > 1 || held > BYTES / 2 - 2000, "a lone queue gets half");
         }
-        assert!(budget.used() <= BYTES + 100 * FLOOR_BYTES);
+        assert!(budget.used() <= BYTES + 100 * FLOOR_BYTES_MAX);
+    }
+
+    // Were it 16 KiB for each, ten thousand stalled streams would hold 160 MiB.
+    #[test]
+    fn thousands_of_queues_hold_less_each() {
+        const BYTES: usize = 8 * 1024 * 1024;
+        let mut budget = Budget::new(BYTES);
+        for queue in 1..=10_000 {
+            budget.share_floor(queue);
+            let mut held = 0;
+            while let more @ 1.. = budget.allowance(held) {
+                budget.take(more);
+                held += more;
+            }
+            assert!(held >= FLOOR_BYTES_MIN, "queue {queue} holds {held} bytes");
+        }
+        assert!(budget.used() < 32 * 1024 * 1024, "{} bytes", budget.used());
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::backoff::Backoff;
+use super::{
+    backoff::Backoff,
+    progress::{ENTRIES_MAX, ENTRIES_MIN},
+};
 use crate::P2PError;
 
 /// How long, how often and with how much memory connections are kept alive beyond their transports.
@@ -17,7 +20,8 @@ pub struct ReconnectConfig {
     /// Bytes of messages and streams, per connection, that are kept until the peer acknowledges them. Defaults to 8 MiB.
     ///
     /// Also what one connection has under way at most, so it should exceed bandwidth × round trip. A queue that nobody
-    /// empties gets half of what others leave. Worst case: this, one message, and 16 KiB for each stream.
+    /// empties gets half of what others leave. Worst case: this, one message, and for each stream 16 KiB,
+    /// or with over 256 of them less, down to 1 KiB.
     pub replay_bytes_max: usize,
     /// Connections without a transport that the accepting side keeps. Defaults to 1,024; the one that waited longest is
     /// ended for the next.
@@ -27,6 +31,9 @@ pub struct ReconnectConfig {
     /// Bytes that connections without a transport hold together, on the accepting side. Defaults to 256 MiB; those that
     /// waited longest are ended first.
     pub suspended_bytes_max: usize,
+    /// For this crate's tests: entries of one part of a progress, at least 3. Few make many parts.
+    #[doc(hidden)]
+    pub part_entries_max: usize,
     /// For this crate's tests: what to get wrong.
     #[doc(hidden)]
     pub mutant: Option<Mutant>,
@@ -41,6 +48,7 @@ impl Default for ReconnectConfig {
             suspended_max: 1024,
             suspended_per_peer_max: 64,
             suspended_bytes_max: 256 * 1024 * 1024,
+            part_entries_max: ENTRIES_MAX,
             mutant: None,
         }
     }
@@ -79,6 +87,13 @@ impl ReconnectConfig {
 
     #[doc(hidden)]
     #[must_use]
+    pub const fn with_part_entries_max(mut self, entries: usize) -> Self {
+        self.part_entries_max = entries;
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
     pub const fn with_mutant(mut self, mutant: Mutant) -> Self {
         self.mutant = Some(mutant);
         self
@@ -88,8 +103,13 @@ impl ReconnectConfig {
         let zero = [("replay_bytes_max", self.replay_bytes_max), ("suspended_max", self.suspended_max)]
             .into_iter()
             .find(|(_, value)| *value == 0);
+        let entries = self.part_entries_max;
         match zero {
             Some((name, _)) => Err(P2PError::invalid_input(format_args!("{name} = 0"), "at least 1")),
+            None if !(ENTRIES_MIN..=ENTRIES_MAX).contains(&entries) => {
+                let expected = format!("from {ENTRIES_MIN} to {ENTRIES_MAX}");
+                Err(P2PError::invalid_input(format_args!("part_entries_max = {entries}"), expected))
+            }
             None => self.backoff.validate(),
         }
     }

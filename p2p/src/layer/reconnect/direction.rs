@@ -21,6 +21,8 @@ pub(super) struct Sending {
     pub(super) delivered: bool,
     /// On the side that opened the stream: the peer was shown it.
     pub(super) announced: bool,
+    /// The peer has still to tell how far it has come: nothing is written, and nothing said of the stream.
+    pub(super) held: bool,
     /// The present transport's half.
     half: Option<Box<dyn SendHalf>>,
     /// What of the header was not written to it.
@@ -70,8 +72,13 @@ impl Sending {
         self.half.is_some()
     }
 
-    /// Whether what was accepted earlier has to be written first, or the end is to be.
+    /// Whether what was accepted earlier has to be written first, or the end is to be, and may be now.
     pub(super) fn needs_pump(&self) -> bool {
+        !self.held && self.has_to_write()
+    }
+
+    /// The same, also while it may not be.
+    pub(super) fn has_to_write(&self) -> bool {
         let finish = self.phase == SendPhase::Finished && !self.half_finished;
         let header = self.announced && !self.header.is_empty();
         self.half.is_some() && (header || finish || !self.replay.is_all_sent())
@@ -105,7 +112,7 @@ impl Sending {
     pub(super) fn write(&mut self, cx: &mut Context<'_>, chunks: &mut [Bytes], budget: &mut Budget) -> Option<usize> {
         self.announced = true;
         let mut written = 0;
-        if self.half.is_some() && self.replay.is_all_sent() {
+        if self.half.is_some() && !self.held && self.replay.is_all_sent() {
             for chunk in chunks.iter_mut().filter(|chunk| !chunk.is_empty()) {
                 let allowed = budget.allowance(self.replay.cost()).min(chunk.len());
                 if allowed == 0 {

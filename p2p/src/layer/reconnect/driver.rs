@@ -1,7 +1,7 @@
 //! One task per session: keeps the control stream, moves what could not be moved at once, and gets new transports.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeMap,
     future::{pending, poll_fn},
     sync::{
         Arc,
@@ -18,6 +18,7 @@ use super::{
     dial,
     session::{Role, Session},
     state::{Finish, Link, REPLACED, State, Violation},
+    wakes::Wakes,
     wire::{self, Header},
 };
 use crate::{BiStream, CloseCode, CloseReason, P2PConnection, RecvStream, RuntimeExt, SendStream};
@@ -280,12 +281,21 @@ impl<'a> Transport<'a> {
         // A stream whose header has not come holds up no other. One more than the peer may open for the control stream,
         // and as many again, because it may know sooner than this side that one is over.
         let fresh_max = 2 * (self.session.config.streams_max.min(wire::STREAMS_MAX) + 1);
-        let mut fresh: VecDeque<Fresh> = VecDeque::new();
+        let mut fresh: BTreeMap<u64, Fresh> = BTreeMap::new();
+        let wakes = Arc::new(Wakes::default());
+        let mut accepted = 0;
         loop {
             let mut accept = self.connection().accept_stream();
             let next = poll_fn(|cx| {
-                if let Some(at) = fresh.iter_mut().position(|stream| stream.poll_header(cx).is_ready()) {
-                    return Poll::Ready(Some(Next::Begun(fresh.remove(at).expect("it was just there"))));
+                wakes.register(cx.waker());
+                let mut ready = wakes.take();
+                while let Some(key) = ready.pop_first() {
+                    let waker = wakes.waker(key);
+                    let begun = |stream: &mut Fresh| stream.poll_header(&mut Context::from_waker(&waker)).is_ready();
+                    if fresh.get_mut(&key).is_some_and(begun) {
+                        wakes.put_back(ready);
+                        return Poll::Ready(fresh.remove(&key).map(Next::Begun));
+                    }
                 }
                 match accept.as_mut().poll(cx) {
                     Poll::Ready(Ok(stream)) => Poll::Ready(Some(Next::Fresh(stream))),
@@ -298,7 +308,11 @@ impl<'a> Transport<'a> {
                 Some(Next::Fresh(_)) if fresh.len() >= fresh_max => {
                     return format!("over {fresh_max} streams that do not say what they are");
                 }
-                Some(Next::Fresh(stream)) => fresh.push_back(Fresh::new(stream)),
+                Some(Next::Fresh(stream)) => {
+                    accepted += 1;
+                    fresh.insert(accepted, Fresh::new(stream));
+                    wakes.add(accepted);
+                }
                 Some(Next::Begun(Fresh { header: None, .. })) => {}
                 Some(Next::Begun(Fresh { header: Some(Header::Control), send, recv, .. })) => {
                     if std::mem::replace(&mut has_control, true) {

@@ -15,11 +15,12 @@ use super::{
     config::Mutant,
     connection::ReconnectConnection,
     driver,
+    progress::Progress,
     replace::KNOWN,
     session::{Role, Session},
     shared::Shared,
     state::REPLACED,
-    wire::{self, Hello, Progress, RESUME, SessionId, Welcome},
+    wire::{self, Hello, RESUME, SessionId, Welcome},
 };
 use crate::{
     Answer, BoxFuture, Capability, CloseCode, ConnectionConfig, Instant, P2PConnection, P2PError, P2PListener,

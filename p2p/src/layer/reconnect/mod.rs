@@ -5,7 +5,8 @@
 //!
 //! - `state` is all that has to be consistent, under one lock, and nothing in it waits. Its parts know no connection:
 //!   `replay` keeps what is not acknowledged, within a `budget`; `acks` says when to acknowledge; `direction` is one
-//!   direction of one stream; `seen` tells the peer's old streams from new ones.
+//!   direction of one stream; `seen` tells the peer's old streams from new ones; `progress` is how far one side has come;
+//!   `wakes` says which of thousands of streams to look at.
 //! - `session` waits for the state to change. `connection` and `stream` are what users hold of it.
 //! - `driver` is its one task: control stream, replay, the next link. `dial` and `listener` are the two ways to get one.
 //! - `replace` is for a layer below that knows a better transport.
@@ -14,9 +15,10 @@
 //! # On the wire
 //! Messages are numbered by their order and carry nothing. Each stream begins, on each link, with its number and the
 //! place of its first byte. Acknowledgements, resets and stops travel on a stream of the layer's own, the first that the
-//! dialling side opens. A handshake that resumes says in the capability `resume` which session it is, the how manieth
+//! dialling side opens. A handshake that resumes says in the capability `resume2` which session it is, the how manieth
 //! attempt, and how far the side has come with messages and each stream; the answer says the same. Before a side says how
-//! far it has come it closes the old link and takes everything that had arrived there, so the number is final.
+//! far it has come it closes the old link and takes everything that had arrived there, so the number is final. Streams for
+//! which the capability has no room are told of on the control stream, and wait until they were.
 //!
 //! # What was weighed
 //! Whether a stream was reset or stopped is said on the control stream and not by the link's own reset, which can't be
@@ -42,6 +44,7 @@ mod driver;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod listener;
+mod progress;
 pub(super) mod replace;
 mod replay;
 mod seen;
@@ -50,6 +53,7 @@ mod shared;
 mod state;
 mod stream;
 mod totals;
+mod wakes;
 mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -98,8 +102,8 @@ pub use self::{backoff::Backoff, config::ReconnectConfig, totals::ReconnectTotal
 /// A listener takes resumes while nobody is in `accept`, and after it was dropped as long as a session it accepted lives.
 ///
 /// Belongs outside of [`Timeout`](crate::layer::Timeout), whose deadline then holds for each attempt; see
-/// [the order](crate::layer#order). At most 256 streams are open in each direction. The session keeps its provider alive
-/// on the side that dialled.
+/// [the order](crate::layer#order). Streams in each direction are as many as the provider allows, up to 16,384. The session
+/// keeps its provider alive on the side that dialled.
 ///
 /// ```
 /// use p2p::{

@@ -2,8 +2,9 @@
 //! present one. The session then resumes as after any loss, at once.
 
 use super::{
+    progress::Progress,
     state::REPLACED,
-    wire::{self, Hello, Progress, RESUME},
+    wire::{self, Hello, RESUME},
 };
 use crate::{ConnectionConfig, Negotiated, P2PConnection, P2PError, RefusalCode, Result};
 

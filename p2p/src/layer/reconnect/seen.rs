@@ -1,6 +1,6 @@
 //! Which of the peer's streams were seen, so that one that is over is not taken for a new one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,9 +33,33 @@ impl Seen {
         self.0.range(..=number).next_back().is_some_and(|(_, &end)| number < end)
     }
 
+    /// The rows of numbers that reach into `from` or lie beyond, cut off before it.
+    pub(super) fn rows_from(&self, from: u64) -> impl Iterator<Item = (u64, u64)> {
+        let cut = self.0.range(..from).next_back().filter(|(_, end)| **end > from).map(|(_, &end)| (from, end));
+        cut.into_iter().chain(self.0.range(from..).map(|(&start, &end)| (start, end)))
+    }
+
+    /// Whether there are no others than these.
+    pub(super) fn is_within(&self, numbers: &Range<u64>) -> bool {
+        let first = self.0.first_key_value().is_none_or(|(start, _)| *start >= numbers.start);
+        first && self.0.last_key_value().is_none_or(|(_, end)| *end <= numbers.end)
+    }
+
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.0.len()
+    }
+
     /// How many holes there are below the highest number.
     pub(super) fn holes(&self) -> usize {
         self.0.len() - usize::from(self.0.contains_key(&0))
+    }
+}
+
+/// Of rows in order, with a hole between each two.
+impl FromIterator<(u64, u64)> for Seen {
+    fn from_iter<T: IntoIterator<Item = (u64, u64)>>(rows: T) -> Self {
+        Self(rows.into_iter().collect())
     }
 }
 
@@ -94,6 +118,16 @@ mod tests {
         assert!(!seen.contains(0) && seen.contains(1) && seen.contains(10_000) && !seen.contains(10_001));
         assert!(seen.insert(0));
         assert_eq!(rows(&seen), [(0, 10_001)]);
+    }
+
+    #[test]
+    fn rows_begin_where_they_are_asked_to() {
+        let seen: Seen = [(0, 4), (7, 9)].into_iter().collect();
+        for (from, expected) in [(0, vec![(0, 4), (7, 9)]), (2, vec![(2, 4), (7, 9)]), (4, vec![(7, 9)]), (9, vec![])] {
+            assert_eq!(seen.rows_from(from).collect::<Vec<_>>(), expected, "from {from}");
+        }
+        assert!(seen.is_within(&(0..9)) && !seen.is_within(&(1..9)) && !seen.is_within(&(0..8)));
+        assert!(Seen::default().is_within(&(5..6)));
     }
 
     #[test]

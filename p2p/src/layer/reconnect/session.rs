@@ -15,9 +15,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use super::{
+    progress::Progress,
     shared::Shared,
     state::{Finish, Link, REPLACED, State, Terms},
-    wire::{Progress, SessionId},
+    wire::SessionId,
 };
 use crate::{
     CloseCode, CloseReason, ConnectionConfig, ConnectionState, Instant, Negotiated, P2PConnection, P2PProvider,
@@ -97,6 +98,8 @@ impl Session {
             replay_bytes_max: shared.config.replay_bytes_max,
             peer_budget_bytes,
             streams_max: config.streams_max.min(super::wire::STREAMS_MAX),
+            streams_max_here: streams_max,
+            part_entries_max: shared.config.part_entries_max,
             mutant: shared.config.mutant,
         };
         let mut state = State::new(&terms, shared.runtime.clone(), shared.totals.clone());

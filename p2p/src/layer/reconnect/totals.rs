@@ -37,6 +37,8 @@ totals! {
     attempts,
     /// Connections that got another transport.
     resumed,
+    /// Parts in which peers told how far they had come with streams that a handshake had no room for.
+    progress_parts,
     /// Attempts to resume that were refused here.
     refused,
     /// Connections that ended because no transport came in time, or no more could be kept.
@@ -50,7 +52,8 @@ totals! {
     /// Datagrams dropped for want of a transport.
     datagrams_dropped,
     /// Most bytes that one connection kept for a replay, entries' own cost included. Moves when a transport is lost or a
-    /// connection ends. At most `replay_bytes_max`, one message, and 16 KiB for each stream.
+    /// connection ends. At most `replay_bytes_max`, one message, and for each
+    /// stream 16 KiB, or with over 256 of them less, down to 1 KiB.
     replay_bytes_peak,
 }
 

@@ -1,20 +1,20 @@
 //! What two layers say to each other: the capability, the header of each stream, the frames of the control stream.
 //!
-//! The dialling side offers a [`Hello`] in the `resume` capability, the accepting side answers with a [`Welcome`]. The
+//! The dialling side offers a [`Hello`] in the `resume2` capability, the accepting side answers with a [`Welcome`]. The
 //! first stream that the dialling side opens on each transport is the control stream; each begins with a [`Header`], and
 //! on the control stream [`Frame`]s follow, in both directions.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::seen::Seen;
+use super::progress::{Part, Progress};
 use crate::{
     Capability,
     protocol::{codec, varint},
 };
 
-/// The capability's name.
-pub(super) const RESUME: &str = "resume";
+/// The capability's name, with a number that another form on the wire counts up.
+pub(super) const RESUME: &str = "resume2";
 
 /// A session's name: random, and known to the two sides only, whose keys are proved before it is said.
 pub(super) type SessionId = [u8; 16];
@@ -47,30 +47,9 @@ pub(super) struct Welcome {
     pub(super) progress: Progress,
 }
 
-/// How far one side has come. Nothing more is received on an old transport once it was said.
-#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Progress {
-    /// Messages received.
-    pub(super) messages: u64,
-    /// Streams whose end was not received.
-    pub(super) streams: Vec<StreamProgress>,
-    /// Which of the other side's streams were seen. One that was, and is not among `streams`, was received to its end.
-    pub(super) seen: Seen,
-}
-
-/// How far one side has come in reading one stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct StreamProgress {
-    pub(super) id: u64,
-    /// Bytes received.
-    pub(super) offset: u64,
-    /// The code with which the reader stopped, if it did.
-    pub(super) stopped: Option<u32>,
-}
-
-/// Streams that each side may have open at once, so that a [`Progress`] fits into a capability: 512 entries of at most 24
-/// bytes and a [`Seen`] of at most 256 holes, of the 16 KiB there are.
-pub(super) const STREAMS_MAX: usize = 256;
+/// Streams that each side may have open at once, whatever it was allowed: each costs both sides memory, and some bytes of
+/// the control stream when a session goes on.
+pub(super) const STREAMS_MAX: usize = 16 * 1024;
 
 /// A capability that carries `value`.
 pub(super) fn capability(value: &impl Serialize) -> Capability {
@@ -108,9 +87,16 @@ pub(super) enum Frame {
         /// The reader's code.
         code: u32,
     },
+    /// How far the sender of the frame had come with the streams that the handshake did not tell of. While there are such,
+    /// nothing else is said.
+    Progress(Part),
 }
 
-/// Bytes of the largest frame: an acknowledgement of every stream there can be fits many times over.
+/// Streams in one acknowledgement, of those that moved as of those that ended; for more there is another. At most 27 bytes
+/// for each such two.
+pub(super) const ACK_STREAMS_MAX: usize = 1024;
+
+/// Bytes of the largest frame: twice what the largest acknowledgement has.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// Appends a frame.
@@ -181,7 +167,13 @@ impl Header {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{
+            progress::{ENTRIES_MAX, ENTRIES_MIN, StreamProgress},
+            seen::Seen,
+        },
+        *,
+    };
 
     #[test]
     fn headers_read_back_and_cut_ones_are_none() {
@@ -199,22 +191,27 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_progress_fits_into_a_capability() {
-        let entry = |id| StreamProgress { id, offset: u64::MAX >> 2, stopped: Some(u32::MAX) };
-        let mut seen = Seen::default();
-        // As many streams as there can be are open and were never written to, each followed by a row of others.
-        let mut next = 1;
-        for row in 0..STREAMS_MAX as u64 {
-            let end = next + 1000 + row;
-            assert!((next..end).all(|number| seen.insert(number)));
-            next = end + 1;
+    fn the_largest_part_fits_into_a_capability_and_the_largest_acknowledgement_into_a_frame() {
+        const FIRST: u64 = u64::MAX >> 2;
+        let streams = (0..ENTRIES_MAX as u64).map(|number| FIRST + 4 * number + 1).chain([u64::MAX]);
+        let streams = streams.map(|id| StreamProgress { id, offset: u64::MAX >> 1, stopped: Some(u32::MAX) });
+        // Streams as they are when nothing of their openers' was seen, and rows where every number is followed by a hole.
+        let rows = (0..ENTRIES_MAX as u64).map(|row| (FIRST + row * (1 << 33), FIRST + row * (1 << 33) + (1 << 32)));
+        for part in [
+            Part::gather(0, streams, &Seen::default(), ENTRIES_MAX),
+            Part::gather(0, std::iter::empty(), &rows.collect(), ENTRIES_MAX),
+        ] {
+            assert!(part.until.is_some() && part.entries() > ENTRIES_MAX - ENTRIES_MIN, "{}", part.entries());
+            let progress = Progress { messages: u64::MAX, part };
+            let hello = Hello::Resume { session: [255; 16], attempt: u32::MAX, progress };
+            let len = capability(&hello).data.len();
+            assert!(len <= crate::protocol::CAPABILITY_BYTES_MAX, "{len} bytes");
         }
-        assert_eq!(seen.holes(), STREAMS_MAX);
-        let streams = (0..2 * STREAMS_MAX as u64).map(|number| entry((u64::MAX >> 2) - number)).collect();
-        let progress = Progress { messages: u64::MAX, streams, seen };
-        let hello = Hello::Resume { session: [255; 16], attempt: u32::MAX, progress };
-        let len = capability(&hello).data.len();
-        assert!(len <= crate::protocol::CAPABILITY_BYTES_MAX, "{len} bytes");
+        let streams = vec![(u64::MAX, u64::MAX); ACK_STREAMS_MAX];
+        let ack = Frame::Ack { messages: u64::MAX, streams, done: vec![u64::MAX; ACK_STREAMS_MAX] };
+        let mut wire = BytesMut::new();
+        put_frame(&ack, &mut wire);
+        assert_eq!(take_frame(&mut wire), Ok(Some(ack)));
     }
 
     #[test]
@@ -223,6 +220,7 @@ mod tests {
             Frame::Ack { messages: 1 << 40, streams: vec![(3, 4)], done: vec![5] },
             Frame::Reset { stream: 1, code: 2 },
             Frame::Stop { stream: 3, code: u32::MAX },
+            Frame::Progress(Part { seen: [(0, 3)].into_iter().collect(), until: Some(9), ..Part::default() }),
         ];
         let mut wire = BytesMut::new();
         frames.iter().for_each(|frame| put_frame(frame, &mut wire));
@@ -242,18 +240,16 @@ mod tests {
         let check = |bytes: &[u8], expected: &str| {
             assert_eq!(data_encoding::HEXLOWER.encode(bytes), expected.replace(' ', ""));
         };
-        let progress = Progress {
-            messages: 300,
+        let part = Part {
             streams: vec![StreamProgress { id: 2, offset: 5, stopped: Some(7) }],
-            seen: [0, 2].into_iter().fold(Seen::default(), |mut seen, number| {
-                seen.insert(number);
-                seen
-            }),
+            seen: [(0, 1), (2, 3)].into_iter().collect(),
+            until: Some(9),
         };
+        let progress = Progress { messages: 300, part: part.clone() };
         let session = [0xab; 16];
         let name = "ab".repeat(16);
         check(&capability(&Hello::New { session, budget_bytes: 9 }).data, &format!("00 {name} 09"));
-        let tail = "fb2c01 01 02 05 01 07 02 00 01 01 01";
+        let tail = "fb2c01 01 02 05 01 07 02 00 01 01 01 01 09";
         let resume = Hello::Resume { session, attempt: 1, progress: progress.clone() };
         check(&capability(&resume).data, &format!("01 {name} 01 {tail}"));
         let welcome = Welcome { session, attempt: 1, budget_bytes: 9, progress };
@@ -262,7 +258,8 @@ mod tests {
         put_frame(&Frame::Ack { messages: 3, streams: vec![(2, 5)], done: vec![1] }, &mut frames);
         put_frame(&Frame::Reset { stream: 2, code: 7 }, &mut frames);
         put_frame(&Frame::Stop { stream: 2, code: 7 }, &mut frames);
-        check(&frames, "07 00 03 01 02 05 01 01  03 01 02 07  03 02 02 07");
+        put_frame(&Frame::Progress(part), &mut frames);
+        check(&frames, "07 00 03 01 02 05 01 01  03 01 02 07  03 02 02 07  0d 03 01 02 05 01 07 02 00 01 01 01 01 09");
         check(&Header::Control.encode(), "00");
         check(&Header::Stream { id: 2, offset: Some(5) }.encode(), "03 06");
         check(&Header::Stream { id: 2, offset: None }.encode(), "03 00");

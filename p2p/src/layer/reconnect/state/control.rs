@@ -4,14 +4,17 @@ use super::{
     super::{
         config::Mutant,
         direction::SendPhase,
-        wire::{Frame, STREAMS_MAX},
+        wire::{ACK_STREAMS_MAX, Frame},
     },
     State, Violation,
 };
 
 impl State {
-    /// The frames to write now.
+    /// The frames to write now. What there is to tell of the progress comes first, a part at a time.
     pub(in crate::layer::reconnect) fn take_frames(&mut self) -> Vec<Frame> {
+        if let Some(part) = self.take_part() {
+            return vec![part];
+        }
         let mut frames: Vec<Frame> = self.frames.drain(..).collect();
         let due = match self.acks.due() {
             None => false,
@@ -19,22 +22,39 @@ impl State {
             Some(Some(at)) => self.runtime.now() >= at,
         };
         if due {
-            let moved = self.acks.take();
-            let offset = |id| Some((id, self.streams.get(&id)?.recv.offset));
-            frames.push(Frame::Ack {
-                messages: self.received,
-                streams: moved.into_iter().filter_map(offset).collect(),
-                done: std::mem::take(&mut self.over),
-            });
+            self.acknowledge(&mut frames);
         }
         frames
     }
 
+    /// Says how far this side has come, in as many frames as it takes.
+    fn acknowledge(&mut self, frames: &mut Vec<Frame>) {
+        let moved = self.acks.take().into_iter();
+        let mut moved = moved.filter_map(|id| Some((id, self.streams.get(&id)?.recv.offset)));
+        let mut done = std::mem::take(&mut self.over).into_iter();
+        loop {
+            let streams: Vec<_> = moved.by_ref().take(ACK_STREAMS_MAX).collect();
+            let done: Vec<_> = done.by_ref().take(ACK_STREAMS_MAX).collect();
+            let last = streams.len() < ACK_STREAMS_MAX && done.len() < ACK_STREAMS_MAX;
+            frames.push(Frame::Ack { messages: self.received, streams, done });
+            if last {
+                return;
+            }
+        }
+    }
+
     pub(in crate::layer::reconnect) fn handle_frame(&mut self, frame: Frame) -> Result<(), Violation> {
-        if self.frames.len() + self.over.len() > ANSWERS_MAX {
+        if self.frames.len() + self.over.len() > self.answers_max {
             return Err("frames without end, none of whose answers are read".into());
         }
+        if self.is_being_told() && !matches!(frame, Frame::Progress(_)) {
+            return Err("a frame before the last part of the progress".into());
+        }
         match frame {
+            Frame::Progress(part) => {
+                self.totals.progress_parts.add(1);
+                self.handle_part(&part)
+            }
             Frame::Ack { messages, streams, done } => {
                 let mut freed = match self.mutant {
                     Some(Mutant::EarlyAcknowledgement) => 0,
@@ -44,7 +64,11 @@ impl State {
                     if let Some(stream) = self.streams.get_mut(&id)
                         && stream.send.has_data()
                     {
-                        freed += stream.send.replay.acknowledge(offset)?;
+                        let acknowledged = stream.send.replay.acknowledge(offset)?;
+                        freed += acknowledged;
+                        if acknowledged > 0 && stream.send.wants_room {
+                            self.wakes.extend(stream.send.take_waker());
+                        }
                     }
                 }
                 for id in done {
@@ -118,6 +142,3 @@ impl State {
         }
     }
 }
-
-/// Answers that may wait to be written: several for each stream there can be.
-const ANSWERS_MAX: usize = 8 * STREAMS_MAX;

@@ -1,53 +1,14 @@
-//! Transports come and go: how far each side is, and what a new transport makes of it.
+//! Transports come and go.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    super::{
-        config::Mutant,
-        direction::SendPhase,
-        replay::Rewound,
-        seen::Seen,
-        wire::{Frame, Progress, StreamProgress},
-    },
-    Finish, Link, State, Stream, Violation,
+    super::{config::Mutant, direction::SendPhase, progress::Progress},
+    Finish, Link, State, Violation,
 };
 use crate::{CloseCode, CloseReason, P2PConnection};
 
 impl State {
-    /// How far this side has come. Final while there is no transport.
-    pub(in crate::layer::reconnect) fn progress(&self) -> Progress {
-        let mistake = u64::from(self.mutant == Some(Mutant::WrongOffset));
-        let streams = self.streams.iter().filter(|(_, stream)| stream.recv.end.is_none());
-        let streams = streams.filter(|(id, stream)| !self.is_ours(**id) || stream.send.announced);
-        Progress {
-            messages: self.received,
-            streams: streams
-                .map(|(&id, Stream { recv, .. })| StreamProgress {
-                    id,
-                    offset: recv.offset + if recv.offset > 0 { mistake } else { 0 },
-                    stopped: recv.stopped,
-                })
-                .collect(),
-            seen: self.seen.clone(),
-        }
-    }
-
-    /// Whether a peer may be where it says it is.
-    pub(in crate::layer::reconnect) fn check(&self, theirs: &Progress) -> Result<(), Violation> {
-        if self.mutant.is_some() {
-            return Ok(());
-        }
-        self.messages.check(theirs.messages)?;
-        for entry in &theirs.streams {
-            match self.streams.get(&entry.id) {
-                Some(stream) if stream.send.has_data() => stream.send.replay.check(entry.offset)?,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Ends the present transport, if there is one, and takes what had arrived on it. [`progress`](Self::progress) is
     /// final from here on.
     pub(in crate::layer::reconnect) fn detach(&mut self, close: (CloseCode, &str)) {
@@ -68,6 +29,7 @@ impl State {
             self.wakes.extend(stream.send.take_waker());
         }
         self.to_open.clear();
+        self.stop_telling();
         self.frames.clear();
         self.over.clear();
         drop(self.acks.take());
@@ -100,98 +62,6 @@ impl State {
         Ok(link)
     }
 
-    pub(super) fn rewind(&mut self, theirs: &Progress) -> Result<(), Violation> {
-        let messages = match self.mutant {
-            Some(Mutant::NoDuplicateCheck) => self.messages.rewind(self.messages.acked())?,
-            Some(Mutant::EarlyAcknowledgement) => self.messages.rewind(theirs.messages.max(self.messages.acked()))?,
-            Some(Mutant::LostWindow) => {
-                self.messages.rewind(theirs.messages)?;
-                self.messages.rewind(self.messages.sent_max())?
-            }
-            _ => self.messages.rewind(theirs.messages)?,
-        };
-        self.rewound(messages);
-        let listed: BTreeMap<u64, &StreamProgress> = theirs.streams.iter().map(|entry| (entry.id, entry)).collect();
-        let ids: Vec<u64> = self.streams.keys().copied().collect();
-        for id in ids {
-            self.rewind_stream(id, listed.get(&id).copied(), &theirs.seen)?;
-        }
-        for entry in &theirs.streams {
-            let writing = self.streams.get(&entry.id).is_some_and(|stream| !stream.send.done);
-            if !writing && (self.is_ours(entry.id) || self.seen.contains(entry.id / 2)) {
-                // It ended here and that was forgotten; the reader must not wait.
-                self.frames.push_back(Frame::Reset { stream: entry.id, code: 0 });
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn rewind_stream(
-        &mut self,
-        id: u64,
-        listed: Option<&StreamProgress>,
-        seen: &Seen,
-    ) -> Result<(), Violation> {
-        let ours = self.is_ours(id);
-        let stream = self.streams.get_mut(&id).expect("its number was just read");
-        if !stream.send.done {
-            match listed {
-                Some(entry) => {
-                    if self.mutant == Some(Mutant::ForgetsFinish) && stream.send.phase == SendPhase::Finished {
-                        stream.send.phase = SendPhase::Open;
-                    }
-                    let received = match self.mutant {
-                        Some(Mutant::WrongOffset) => entry.offset.min(stream.send.replay.sent()),
-                        _ => entry.offset,
-                    };
-                    let mut rewound = Rewound::default();
-                    if stream.send.has_data() {
-                        rewound = stream.send.replay.rewind(received)?;
-                    }
-                    if let Some(code) = entry.stopped {
-                        self.stopped(id, code);
-                    } else if let SendPhase::Reset(code) | SendPhase::Stopped(code) = stream.send.phase
-                        && self.mutant != Some(Mutant::ForgetsReset)
-                    {
-                        self.frames.push_back(Frame::Reset { stream: id, code });
-                    }
-                    self.rewound(rewound);
-                }
-                // Received to its end: the peer reads no more of it.
-                None if !ours || seen.contains(id / 2) => {
-                    let freed = stream.send.end();
-                    self.wakes.extend(stream.send.take_waker());
-                    self.budget.give_back(freed);
-                }
-                // Never seen.
-                None => {
-                    let mut rewound = Rewound::default();
-                    if stream.send.has_data() {
-                        rewound = stream.send.replay.rewind(0)?;
-                    }
-                    if let SendPhase::Reset(code) | SendPhase::Stopped(code) = stream.send.phase {
-                        self.frames.push_back(Frame::Reset { stream: id, code });
-                    }
-                    self.rewound(rewound);
-                }
-            }
-        }
-        let Some(stream) = self.streams.get(&id) else { return Ok(()) };
-        if let Some(code) = stream.recv.stopped.filter(|_| stream.recv.end.is_none()) {
-            self.frames.push_back(Frame::Stop { stream: id, code });
-        }
-        if ours && !stream.is_over() {
-            self.to_open.insert(id);
-        }
-        self.retire(id);
-        Ok(())
-    }
-
-    pub(super) fn rewound(&mut self, Rewound { freed, suppressed }: Rewound) {
-        self.budget.give_back(freed);
-        self.totals.duplicates_suppressed.add(suppressed);
-    }
-
     /// The session is over: forgets what waits for the peer, and wakes everybody.
     pub(in crate::layer::reconnect) fn end(&mut self, reason: CloseReason, close: (CloseCode, &str)) {
         let finished = self.finish == Finish::Done;
@@ -201,7 +71,7 @@ impl State {
             stream.send.delivered |= finished && stream.send.phase == SendPhase::Finished;
             let freed = stream.send.replay.clear();
             self.budget.give_back(freed);
-            stream.permit = None;
+            stream.place = None;
             self.wakes.extend(stream.recv.take_waker());
             self.wakes.extend(stream.send.take_waker());
         }

@@ -3,12 +3,15 @@
 //! Nothing here waits, and nothing runs by itself: a call changes the state, uses the present transport's connection as
 //! far as that goes without waiting, and leaves wakers in `wakes` for whoever can go on then.
 //!
-//! `messages`, `links` (transports that come and go), `streams` and `control` (what is said on the control stream) are the
-//! calls.
+//! `messages`, `links` (transports that come and go), `progress` (what a new one makes of streams), `streams` and `control`
+//! (what is said on the control stream) are the calls.
+//!
+//! Nothing that happens often looks at all streams: there may be thousands.
 
 mod control;
 mod links;
 mod messages;
+mod progress;
 mod streams;
 
 use std::{
@@ -20,15 +23,18 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
+use self::progress::Telling;
 use super::{
     acks::Acks,
     budget::{Budget, ENTRY_BYTES},
     config::Mutant,
     direction::{Receiving, Sending},
+    progress::Progress,
     replay::{Impossible, MessageReplay},
     seen::Seen,
     totals::Totals,
-    wire::{Frame, Progress},
+    wakes::Wakes,
+    wire::Frame,
 };
 use crate::{CloseCode, CloseReason, Instant, P2PConnection, P2PError, Runtime, engine::Waiters};
 
@@ -61,6 +67,8 @@ pub(super) struct State {
     received: u64,
     pub(super) acks: Acks,
     streams: BTreeMap<u64, Stream>,
+    /// How many of the peer's streams are not over.
+    open_there: usize,
     /// The number of the next stream of ours, if none is in `unused`.
     next_number: u64,
     /// Numbers of streams of ours that the peer never saw.
@@ -71,10 +79,19 @@ pub(super) struct State {
     streams_max: usize,
     /// Streams of ours that need a transport's.
     to_open: BTreeSet<u64>,
-    /// Frames to write. At most [`ANSWERS_MAX`] for the peer's, and one per stream and kind.
+    /// Streams on which something waits to be written that was accepted.
+    pumps: Arc<Wakes>,
+    /// Streams whose writers wait for budget, and some that no longer do.
+    wanting: BTreeSet<u64>,
+    telling: Telling,
+    part_entries_max: usize,
+    /// Frames to write. At most `answers_max` for the peer's, and one per stream and kind.
     frames: VecDeque<Frame>,
     /// Streams received to their end, to be acknowledged.
     over: Vec<u64>,
+    /// Answers that may wait to be written, and entries that a peer's progress may have: several for each stream there
+    /// can be.
+    answers_max: usize,
     pub(super) driver: Option<Waker>,
     pub(super) senders: Waiters,
     /// Those who wait for a message, another transport, or the end.
@@ -116,7 +133,14 @@ struct Stream {
     send_dropped: bool,
     recv_dropped: bool,
     /// Given back when both directions are over.
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
+}
+
+/// What a stream that is not over takes of those that there may be.
+#[derive(Debug)]
+enum Place {
+    Ours(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
+    Theirs,
 }
 
 impl Stream {
@@ -141,6 +165,9 @@ pub(super) struct Terms {
     pub(super) peer_budget_bytes: u64,
     /// Streams that the peer may have open.
     pub(super) streams_max: usize,
+    /// Streams that this side may have open.
+    pub(super) streams_max_here: usize,
+    pub(super) part_entries_max: usize,
     pub(super) mutant: Option<Mutant>,
 }
 
@@ -162,14 +189,20 @@ impl State {
             received: 0,
             acks: Acks::new(terms.peer_budget_bytes),
             streams: BTreeMap::new(),
+            open_there: 0,
             next_number: 0,
             unused: BTreeSet::new(),
             seen: Seen::default(),
             incoming: VecDeque::new(),
             streams_max: terms.streams_max,
             to_open: BTreeSet::new(),
+            pumps: Arc::default(),
+            wanting: BTreeSet::new(),
+            telling: Telling::default(),
+            part_entries_max: terms.part_entries_max,
             frames: VecDeque::new(),
             over: Vec::new(),
+            answers_max: 8 * (terms.streams_max + terms.streams_max_here).max(256),
             driver: None,
             senders: Waiters::default(),
             waiting: Waiters::default(),

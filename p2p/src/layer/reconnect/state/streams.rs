@@ -10,7 +10,7 @@ use super::{
         direction::{Read, RecvEnd, SendPhase},
         wire::{Frame, Header},
     },
-    State, Stream, Violation,
+    Place, State, Stream, Violation,
 };
 use crate::{BiStream, RecvHalf, SendHalf, StreamError};
 
@@ -22,7 +22,7 @@ impl State {
             self.next_number - 1
         });
         let id = number * 2 + self.side;
-        self.streams.insert(id, Stream { permit: Some(permit), ..Stream::default() });
+        self.insert(id, Place::Ours(permit));
         self.attach_opened(id, stream);
         id
     }
@@ -40,7 +40,15 @@ impl State {
         recv.attach(stream.recv.into_half(), Bytes::new());
         self.wakes.extend(send.take_waker());
         self.wakes.extend(recv.take_waker());
+        if send.needs_pump() {
+            self.pumps.add(id);
+        }
         self.wake_driver();
+    }
+
+    fn insert(&mut self, id: u64, place: Place) {
+        self.streams.insert(id, Stream { place: Some(place), ..Stream::default() });
+        self.budget.share_floor(self.streams.len());
     }
 
     /// A transport's stream whose header says that it goes on with this one.
@@ -70,6 +78,9 @@ impl State {
         if !stream.send.done {
             stream.send.attach(send, Bytes::new());
         }
+        if stream.send.needs_pump() {
+            self.pumps.add(id);
+        }
         let received = stream.recv.attach(recv, rest);
         self.wakes.extend(stream.send.take_waker());
         self.wakes.extend(stream.recv.take_waker());
@@ -85,13 +96,13 @@ impl State {
         if self.seen.contains(id / 2) {
             return Ok(());
         }
-        let open = self.streams.iter().filter(|(id, stream)| !self.is_ours(**id) && !stream.is_over()).count();
         // Twice as many, because the peer may know sooner than this side that a stream is over.
-        if open >= 2 * self.streams_max || self.seen.holes() > 2 * self.streams_max {
+        if self.open_there >= 2 * self.streams_max || self.seen.holes() > 2 * self.streams_max {
             return Err(format!("stream {id} is over the bound of {} streams", self.streams_max));
         }
         self.seen.insert(id / 2);
-        self.streams.insert(id, Stream::default());
+        self.open_there += 1;
+        self.insert(id, Place::Theirs);
         self.streams.get_mut(&id).expect("it was just put there").send.announced = true;
         self.incoming.push_back(id);
         self.wakes.extend(self.acceptors.take_one());
@@ -109,15 +120,18 @@ impl State {
 
     /// Writes what waits on attached streams.
     pub(in crate::layer::reconnect) fn pump_streams(&mut self, cx: &mut Context<'_>) {
-        for stream in self.streams.values_mut() {
-            self.wakes.extend(stream.send.pump(cx, &self.totals));
+        self.pumps.register(cx.waker());
+        for id in self.pumps.take() {
+            let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.send.needs_pump()) else { continue };
+            let waker = self.pumps.waker(id);
+            self.wakes.extend(stream.send.pump(&mut Context::from_waker(&waker), &self.totals));
         }
     }
 
     /// Whether the present transport was given all that was accepted, ends included.
     pub(in crate::layer::reconnect) fn is_all_given(&self) -> bool {
         let waits = |stream: &Stream| {
-            stream.send.needs_pump()
+            stream.send.has_to_write()
                 || stream.send.phase == SendPhase::Finished && !stream.send.done && !stream.send.is_attached()
         };
         self.messages.is_all_sent() && !self.streams.values().any(waits)
@@ -143,7 +157,15 @@ impl State {
         }
         match stream.send.write(cx, chunks, &mut self.budget) {
             Some(written) => Poll::Ready(Ok(written)),
-            None => Poll::Pending,
+            None => {
+                if stream.send.wants_room {
+                    self.wanting.insert(id);
+                }
+                if stream.send.needs_pump() {
+                    self.pumps.add(id);
+                }
+                Poll::Pending
+            }
         }
     }
 
@@ -162,6 +184,7 @@ impl State {
         let driver = self.driver.clone().unwrap_or_else(|| Waker::noop().clone());
         self.wakes.extend(stream.send.pump(&mut Context::from_waker(&driver), &self.totals));
         if stream.send.needs_pump() {
+            self.pumps.add(id);
             self.wake_driver();
         }
         Ok(())
@@ -197,13 +220,13 @@ impl State {
         }
         stream.send.phase = SendPhase::Reset(code);
         let freed = stream.send.replay.clear();
-        let announced = stream.send.announced;
+        let (announced, held) = (stream.send.announced, stream.send.held);
         if !announced {
             // The peer never saw the stream and need not see its end.
             stream.send.end();
         }
         self.freed(freed);
-        if announced && self.closed.is_none() {
+        if announced && !held && self.closed.is_none() {
             self.tell(Frame::Reset { stream: id, code });
         }
         self.retire(id);
@@ -249,7 +272,7 @@ impl State {
                 // Nobody will ever write to it: the peer never saw it.
                 stream.recv.end = Some(RecvEnd::Finished);
             }
-        } else if self.closed.is_none() {
+        } else if !stream.send.held && self.closed.is_none() {
             self.tell(Frame::Stop { stream: id, code });
         }
         self.retire(id);
@@ -288,13 +311,22 @@ impl State {
         }
     }
 
+    /// Bytes of budget became free. Wakes writers that find room; one that waits holds the least it may, so they are not
+    /// looked at while there is less than that.
     pub(super) fn freed(&mut self, bytes: usize) {
         self.budget.give_back(bytes);
-        if bytes > 0 {
-            for stream in self.streams.values_mut().filter(|stream| stream.send.wants_room) {
-                self.wakes.extend(stream.send.take_waker());
-            }
+        if bytes == 0 || !self.budget.has_room() {
+            return;
         }
+        let (streams, budget, wakes) = (&mut self.streams, &self.budget, &mut self.wakes);
+        self.wanting.retain(|id| {
+            let Some(stream) = streams.get_mut(id).filter(|stream| stream.send.wants_room) else { return false };
+            let waits = budget.allowance(stream.send.replay.cost()) == 0;
+            if !waits {
+                wakes.extend(stream.send.take_waker());
+            }
+            waits
+        });
     }
 
     /// Gives back what a stream holds when it is over, and forgets it when nobody holds it.
@@ -307,11 +339,15 @@ impl State {
         if !stream.is_over() {
             return;
         }
-        stream.permit = None;
+        if matches!(stream.place.take(), Some(Place::Theirs)) {
+            self.open_there -= 1;
+        }
         if stream.send_dropped && stream.recv_dropped {
             let unused = !stream.send.announced;
             self.streams.remove(&id);
             self.to_open.remove(&id);
+            self.wanting.remove(&id);
+            self.budget.share_floor(self.streams.len());
             if unused {
                 self.unused.insert(id / 2);
             }

@@ -1,6 +1,8 @@
 //! `Reconnect` against peers that lie: they claim sessions, numbers and offsets that are not theirs. What is theirs is
 //! played on a plain connection, by the bytes of the capability and the control stream.
 
+mod parts;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -22,8 +24,14 @@ enum Hello {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Progress {
     messages: u64,
+    part: Part,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Part {
     streams: Vec<(u64, u64, Option<u32>)>,
     seen: Vec<(u64, u64)>,
+    until: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +47,7 @@ enum Frame {
     Ack { messages: u64, streams: Vec<(u64, u64)>, done: Vec<u64> },
     Reset { stream: u64, code: u32 },
     Stop { stream: u64, code: u32 },
+    Progress(Part),
 }
 
 const SESSION: [u8; 16] = *b"a session's name";
@@ -71,7 +80,7 @@ impl Scene {
     }
 
     async fn dial(&self, from: &MemoryP2P, hello: &Hello) -> Result<Arc<dyn P2PConnection>> {
-        let capability = Capability::new("resume").with_data(codec::encode(hello));
+        let capability = Capability::new("resume2").with_data(codec::encode(hello));
         let config = ConnectionConfig::new(protocol()).with_capability(capability);
         from.connect_with(self.bob.local_peer_id().into(), config).await
     }
@@ -152,7 +161,7 @@ async fn a_session_is_begun_once() {
 #[tokio::test(start_paused = true)]
 async fn a_resume_that_does_not_decode_is_refused() {
     let scene = Scene::new().await;
-    let capability = Capability::new("resume").with_data([0xff; 40]);
+    let capability = Capability::new("resume2").with_data([0xff; 40]);
     let config = ConnectionConfig::new(protocol()).with_capability(capability);
     let dialled = scene.alice.connect_with(scene.bob.local_peer_id().into(), config).await;
     assert_rejected(dialled, "does not decode");
@@ -168,7 +177,8 @@ async fn numbers_and_offsets_from_the_future_are_refused() {
     stream.send.write_all(b"four").await.unwrap();
     let messages = Progress { messages: 2, ..Progress::default() };
     assert_rejected(scene.dial(&scene.alice, &resume(1, messages)).await, "2 messages received");
-    let stream = Progress { streams: vec![(1, 5, None)], ..Progress::default() };
+    let part = Part { streams: vec![(1, 5, None)], ..Part::default() };
+    let stream = Progress { part, ..Progress::default() };
     assert_rejected(scene.dial(&scene.alice, &resume(2, stream)).await, "5 bytes of a stream received");
     assert_eq!(ours.recv().await.unwrap(), "one");
     assert_works(&ours, &theirs).await;
@@ -225,7 +235,7 @@ async fn a_higher_attempt_replaces_a_half_open_transport_and_drains_it_first() {
     first.send("on the old transport".into()).await.unwrap();
     theirs.send("not read".into()).await.unwrap();
     let second = scene.dial(&scene.alice, &resume(1, Progress::default())).await.unwrap();
-    let answer: Welcome = codec::decode(&second.negotiated().capability("resume").unwrap().data).unwrap();
+    let answer: Welcome = codec::decode(&second.negotiated().capability("resume2").unwrap().data).unwrap();
     assert_eq!((answer.attempt, answer.progress.messages), (1, 1), "what had arrived counts as received");
     assert!(first.closed().await.is_deliberate(), "the old transport is closed");
     assert_eq!(second.recv().await.unwrap(), "not read", "what alice did not acknowledge comes again");
@@ -380,7 +390,7 @@ async fn suspended_sessions_are_capped_in_total_and_per_peer() {
     for (number, name) in ["alice", "alice", "alice", "carol", "dave"].into_iter().enumerate() {
         let dialler = network.provider(name);
         let hello = Hello::New { session: [number as u8; 16], budget_bytes: 1 };
-        let capability = Capability::new("resume").with_data(codec::encode(&hello));
+        let capability = Capability::new("resume2").with_data(codec::encode(&hello));
         let config = ConnectionConfig::new(protocol()).with_capability(capability);
         let connection = dialler.connect_with(bob.local_peer_id().into(), config).await.unwrap();
         sessions.push(listener.accept().await.unwrap());
@@ -399,7 +409,7 @@ struct Confused;
 impl Answer for Confused {
     fn answer(&self, _: PeerId, _: &[Capability]) -> Result<Vec<Capability>, Refusal> {
         let welcome = Welcome { session: SESSION, attempt: 0, budget_bytes: 1, progress: Progress::default() };
-        Ok(vec![Capability::new("resume").with_data(codec::encode(&welcome))])
+        Ok(vec![Capability::new("resume2").with_data(codec::encode(&welcome))])
     }
 }
 
