@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     Connection(#[source] StreamError),
     #[error("no connection to the peer came about within {0:?}")]
     PeerUnreachable(Duration),
+    #[error("{} streams to the peer are open, which is what one connection carries, and none ended within {:?}", super::STREAMS_MAX, .0)]
+    NoRoom(Duration),
     #[error("the stream has no header")]
     Header(#[source] HeaderError),
     #[error("the peer asked for a service that is not shared with it")]
@@ -38,7 +40,7 @@ impl Failure {
             Self::Header(_) | Self::Peer(Some(ResetCode::Header)) => Reason::Header,
             Self::UnknownService | Self::Peer(Some(ResetCode::UnknownService)) => Reason::UnknownService,
             Self::TargetUnreachable(_) | Self::Peer(Some(ResetCode::TargetUnreachable)) => Reason::TargetUnreachable,
-            Self::Busy | Self::Peer(Some(ResetCode::Busy)) => Reason::Busy,
+            Self::Busy | Self::NoRoom(_) | Self::Peer(Some(ResetCode::Busy)) => Reason::Busy,
         }
     }
 
@@ -48,7 +50,7 @@ impl Failure {
             Self::Header(_) => ResetCode::Header,
             Self::UnknownService => ResetCode::UnknownService,
             Self::TargetUnreachable(_) => ResetCode::TargetUnreachable,
-            Self::Busy => ResetCode::Busy,
+            Self::Busy | Self::NoRoom(_) => ResetCode::Busy,
             Self::Local(_) | Self::Peer(_) | Self::Connection(_) | Self::PeerUnreachable(_) => ResetCode::LocalBroke,
         }
     }

@@ -100,9 +100,9 @@ pub fn connection_config() -> ConnectionConfig {
     ConnectionConfig::new(protocol).with_streams_max(STREAMS_MAX).with_liveness(KEEPALIVE, IDLE)
 }
 
-/// Streams that are open at once on one connection, in each direction, as far as this side has a say: `Reconnect` carries 256,
-/// so that is what there are. The next connection waits for one to end.
-pub const STREAMS_MAX: usize = 1024;
+/// Streams that are open at once on one connection, in each direction. The next waits for one to end, for 10 s, and is
+/// then reset. Half of what this process carries in all, so that one peer's connection cannot take it alone.
+pub const STREAMS_MAX: usize = 4096;
 
 /// How often each side says that it lives: three chances before the other gives it up.
 const KEEPALIVE: Duration = Duration::from_secs(3);

@@ -13,7 +13,7 @@ use tokio_util::{
 };
 use tracing::info;
 
-use super::{failure::Failure, header::Header, serve::serve, udp::Channels};
+use super::{STREAMS_MAX, failure::Failure, header::Header, serve::serve, udp::Channels};
 use crate::{
     access::{Audit, Token, presented},
     daemon::{Event, EventKind, Inner},
@@ -60,7 +60,12 @@ impl Session {
             header.write(&mut stream.send).await?;
             Ok((stream, self.streams.token()))
         };
-        timeout(PATIENCE, open).await.unwrap_or(Err(Failure::PeerUnreachable(PATIENCE)))
+        timeout(PATIENCE, open).await.unwrap_or_else(|_| {
+            Err(match self.streams.len() {
+                STREAMS_MAX.. => Failure::NoRoom(PATIENCE),
+                _ => Failure::PeerUnreachable(PATIENCE),
+            })
+        })
     }
 
     /// Serves the peer until the connection has ended, or nobody needs it and nothing is open any more. Says why.

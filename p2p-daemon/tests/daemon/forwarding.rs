@@ -138,3 +138,39 @@ fn a_shortage_of_file_descriptors_passes() {
     tcp.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "anybody there?");
 }
+
+// Thousands of clients of one connection, all open before the first speaks.
+#[cfg(unix)]
+#[test]
+fn thousands_of_streams_share_one_connection() {
+    p2p_daemon::open_files::raise_limit();
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    // Each takes three files here: the client's, and two of the service.
+    let count = usize::try_from(files.saturating_sub(500) / 3).unwrap_or(usize::MAX).min(CLIENTS);
+    assert!(count > 256, "more than a few hundred files may be open: {files}");
+
+    let (_share, ticket) = share(serve(echo), &[]);
+    let (_connect, addr) = connect(&ticket);
+    let clients: Vec<_> = (0..count)
+        .map(|client| {
+            let mut tcp = TcpStream::connect(addr).unwrap();
+            tcp.write_all(&client.to_le_bytes()).unwrap();
+            tcp
+        })
+        .collect();
+    // The last first: nobody's bytes depend on who came before.
+    for (client, mut tcp) in clients.iter().enumerate().rev() {
+        let mut back = [0; size_of::<usize>()];
+        tcp.read_exact(&mut back).unwrap();
+        assert_eq!(usize::from_le_bytes(back), client, "everybody hears himself");
+    }
+    for tcp in &clients {
+        tcp.shutdown(Shutdown::Write).unwrap();
+    }
+    for mut tcp in clients {
+        assert_eq!(tcp.read(&mut [0]).unwrap(), 0, "both directions end");
+    }
+}
+
+/// Less than the bound of a connection, and what a machine bears in threads.
+const CLIENTS: usize = 3000;
