@@ -50,12 +50,28 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The slope of a line through points, by least squares.
-pub fn slope(points: &[(f64, f64)]) -> f64 {
-    let count = points.len() as f64;
-    let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
-    let above: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
-    above / points.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>()
+/// A line through points, by least squares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Line {
+    /// By how much it rises over 1.
+    pub slope: f64,
+    /// The slope's standard error.
+    pub error: f64,
+}
+
+impl Line {
+    /// Through at least three points of different abscissas; fewer say nothing.
+    pub fn through(points: &[(f64, f64)]) -> Option<Self> {
+        if points.len() < 3 {
+            return None;
+        }
+        let count = points.len() as f64;
+        let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
+        let width: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+        let slope = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>() / width;
+        let left: f64 = points.iter().map(|point| (point.1 - y - slope * (point.0 - x)).powi(2)).sum();
+        Some(Self { slope, error: (left / (count - 2.0) / width).sqrt() })
+    }
 }
 
 #[cfg(test)]
@@ -73,5 +89,14 @@ mod tests {
     fn between_two_samples_quantiles_are_in_proportion() {
         assert_eq!(Summary::of([1.0, 2.0]), Summary { low: 1.25, median: 1.5, high: 1.75 });
         assert_eq!(Summary::of([7.0]), Summary { low: 7.0, median: 7.0, high: 7.0 });
+    }
+
+    #[test]
+    fn a_line_has_its_slope_and_no_error_and_noise_has_one() {
+        let line = Line::through(&[(0.0, 5.0), (1.0, 7.0), (2.0, 9.0)]).unwrap();
+        assert!((line.slope - 2.0).abs() < 1e-9 && line.error < 1e-9, "{line:?}");
+        let line = Line::through(&[(0.0, 5.0), (1.0, 9.0), (2.0, 5.0), (3.0, 9.0)]).unwrap();
+        assert!(line.error > 0.5, "{line:?}");
+        assert_eq!(Line::through(&[(0.0, 1.0), (1.0, 2.0)]), None);
     }
 }

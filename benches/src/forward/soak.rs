@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::{machine::Machine, summary::slope};
+use benches::{machine::Machine, summary::Line};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -69,7 +69,8 @@ pub(crate) async fn soak(p2pd: &Path, length: Duration) -> Result<()> {
     for (at, name) in ["share", "connect"].into_iter().enumerate() {
         let points: Vec<_> = settled.iter().map(|(minute, bytes)| (*minute, bytes[at])).collect();
         let (first, last) = (points[0].1 / MIB, points[points.len() - 1].1 / MIB);
-        let [all, later] = [&points[..], &points[points.len() / 2..]].map(|points| slope(points) / MIB);
+        let [all, later] = [&points[..], &points[points.len() / 2..]]
+            .map(|points| Line::through(points).map_or(f64::NAN, |line| line.slope) / MIB);
         println!("{name}: after the first fifth {first:.1} MiB, at the end {last:.1} MiB");
         println!("  slope {all:+.3} MiB per minute, over the later half {later:+.3}");
     }

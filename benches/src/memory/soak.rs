@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use benches::summary::Line;
 use clap::Args;
 use futures_util::future::BoxFuture;
 use iroh::Endpoint;
@@ -101,14 +102,17 @@ impl Soak {
         let settled = &samples[samples.len() / 5..];
         for (what, of) in [("allocated", (|sample| sample.live) as fn(&Sample) -> f64), ("resident", |s| s.resident)] {
             let points: Vec<_> = settled.iter().map(|sample| (sample.minutes, of(sample))).collect();
-            let Some((slope, error)) = slope(&points) else {
-                return Err("a slope takes at least four rounds: give more --seconds".into());
-            };
             println!(
-                "{what} after the first fifth: {:.2} MiB, at the end: {:.2} MiB; slope {slope:+.4} MiB a minute, standard error {error:.4}",
+                "{what} after the first fifth: {:.2} MiB, at the end: {:.2} MiB",
                 points[0].1,
-                points[points.len() - 1].1,
+                points[points.len() - 1].1
             );
+            for (part, points) in [("all of it", &points[..]), ("its later half", &points[points.len() / 2..])] {
+                let Some(Line { slope, error }) = Line::through(points) else {
+                    return Err("a slope takes at least eight rounds: give more --seconds".into());
+                };
+                println!("  slope over {part}: {slope:+.4} MiB a minute, standard error {error:.4}");
+            }
         }
         Ok(())
     }
@@ -200,31 +204,4 @@ async fn visit_raw(peer: Endpoint, addr: iroh::EndpointAddr, bytes: usize) -> Re
     connection.close(0_u32.into(), b"");
     connection.closed().await;
     Ok(())
-}
-
-/// The slope of a line through the points, by least squares, and its standard error.
-fn slope(points: &[(f64, f64)]) -> Option<(f64, f64)> {
-    if points.len() < 3 {
-        return None;
-    }
-    let count = points.len() as f64;
-    let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
-    let width: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
-    let slope = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>() / width;
-    let left: f64 = points.iter().map(|point| (point.1 - y - slope * (point.0 - x)).powi(2)).sum();
-    Some((slope, (left / (count - 2.0) / width).sqrt()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_has_its_slope_and_no_error_and_noise_has_one() {
-        let (flat, error) = slope(&[(0.0, 5.0), (1.0, 7.0), (2.0, 9.0)]).unwrap();
-        assert!((flat - 2.0).abs() < 1e-9 && error < 1e-9, "{flat} {error}");
-        let (_, error) = slope(&[(0.0, 5.0), (1.0, 9.0), (2.0, 5.0), (3.0, 9.0)]).unwrap();
-        assert!(error > 0.5, "{error}");
-        assert_eq!(slope(&[(0.0, 1.0), (1.0, 2.0)]), None);
-    }
 }
