@@ -3,14 +3,15 @@
 //! Two kinds of numbers. The criterion benches in `benches/` time one hot path each, in memory, to the nanosecond: they
 //! tell whether an edit made it slower. `compare` runs the real thing over sockets beside what somebody would use
 //! instead, in one process and in alternating rounds: it tells what the contract costs its users. `forward` does so for
-//! `p2pd` and `dumbpipe`, as processes. `sim_throughput` tells how fast the simulator simulates.
+//! `p2pd` and `dumbpipe`, as processes, and `bridge` for the ways of an app to its home. `memory` tells what a process keeps. `sim_throughput` tells how fast the simulator simulates.
 //!
 //! `docs/BENCHMARKS.md` has the results, and how they were taken.
 //!
 //! # Map
 //! - `benches/`: one file a subject: `messages`, `streams`, `protocol`, `watch`, `dispatch`.
-//! - `src/compare/`: the side-by-side runner. `src/forward/`: the one of forwarders.
-//! - [`summary`]: many samples in three numbers. [`machine`]: where they were taken.
+//! - `src/compare/`: the side-by-side runner. `src/forward/`: the one of forwarders, `src/bridge/` of
+//!   bridges. `src/memory/`: idle connections, and half an hour of coming and going.
+//! - [`summary`]: many samples in three numbers, and a line through them. [`machine`]: where they were taken.
 //! - [`pair`]: two peers in memory, for the benches. [`full_stack`]: every layer at work.
 //!   [`counting`]: what they count with.
 

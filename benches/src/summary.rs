@@ -1,4 +1,4 @@
-//! Many samples of one quantity in three numbers.
+//! Many samples of one quantity in three numbers, or, if they are of different times, in how they rise.
 
 use std::fmt;
 
